@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Checks what nothing else checks in deploy/ and docker-compose.yml. Needs PyYAML and promtool.
+
+- Every PromQL expression of the Grafana dashboards parses.
+- Every metric that a dashboard or a rule names is one that the platform declares.
+- docker-compose.yml mounts only files that exist, and publishes nothing but the data plane beyond loopback.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.rules.yml"))
+PUBLISHED_TO_ALL = {"8080:8080"}
+
+
+def expressions(node):
+    """Every value of a key `expr` anywhere in a JSON or YAML document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("expr"), str):
+            yield node["expr"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from expressions(child)
+
+
+def without_variables(expression):
+    """The expression as Grafana would send it: durations and label values in place of its variables."""
+    expression = re.sub(r"\$__(rate_interval|interval|range)", "1m", expression)
+    return re.sub(r"\$\{?\w+\}?", "any", expression)
+
+
+def parse_errors(found):
+    """What promtool says about the expressions; it parses them as recording rules."""
+    rules = [{"record": f"e{i}", "expr": without_variables(e)} for i, e in enumerate(found)]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}, file)
+        file.flush()
+        run = subprocess.run(["promtool", "check", "rules", file.name], capture_output=True, text=True)
+    return [] if run.returncode == 0 else [run.stdout + run.stderr]
+
+
+def undeclared_metrics(found):
+    """Metrics of the platform that no source file declares. Names with a colon are recorded by the rules."""
+    sources = "".join(
+        file.read_text() for crate in ("gateway", "scheduler") for file in (ROOT / crate / "src").rglob("*.rs")
+    )
+    names = {name for e in found for name in re.findall(r"(?<![\w:])wasmway_\w+(?![\w:])", e)}
+    for name in sorted(names):
+        declared = re.sub(r"_(bucket|sum|count)$", "", name)
+        if f'"{declared}"' not in sources:
+            yield f"{name}: named in deploy/, declared nowhere"
+
+
+def compose_errors(compose):
+    for name, service in compose["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith(".") and not (ROOT / source).exists():
+                yield f"docker-compose.yml: {name} mounts {source}, which does not exist"
+            if not source.startswith((".", "/")) and source not in compose["volumes"]:
+                yield f"docker-compose.yml: {name} mounts {source}, which is not a declared volume"
+        for port in service.get("ports", []):
+            if not port.startswith("127.0.0.1:") and port not in PUBLISHED_TO_ALL:
+                yield f"docker-compose.yml: {name} publishes {port} to other machines"
+
+
+def main():
+    dashboard_expressions = [e for file in DASHBOARDS for e in expressions(json.loads(file.read_text()))]
+    rule_expressions = [e for file in RULES for e in expressions(yaml.safe_load(file.read_text()))]
+    errors = [
+        *parse_errors(dashboard_expressions),
+        *undeclared_metrics(dashboard_expressions + rule_expressions),
+        *compose_errors(yaml.safe_load((ROOT / "docker-compose.yml").read_text())),
+    ]
+    for error in errors:
+        print(error, file=sys.stderr)
+    if errors:
+        sys.exit(1)
+    print(f"{len(dashboard_expressions)} dashboard expressions, {len(rule_expressions)} rules: fine")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+//! The control API's answers, as far as the commands read them. `-o json` prints the whole answer instead.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use url::Url;
+
+/// A function as it is served now.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Function {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) digest: String,
+    pub(crate) url: Url,
+    /// Of the component, in bytes.
+    pub(crate) size: u64,
+    /// What it exports, such as `wasi:http/incoming-handler@0.2.10`.
+    pub(crate) world: String,
+    pub(crate) imports: Vec<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) deployed_at: Timestamp,
+    pub(crate) manifest: serde_json::Value,
+}
+
+/// One page of a namespace's functions.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FunctionPage {
+    pub(crate) functions: Vec<serde_json::Value>,
+    /// Last name of this page when there are more.
+    pub(crate) next: Option<String>,
+}
+
+/// Every version of a function, newest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VersionList {
+    pub(crate) versions: Vec<Version>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) version: u32,
+    pub(crate) digest: String,
+    /// Of the component, in bytes.
+    pub(crate) size: u64,
+    pub(crate) world: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) active: bool,
+}
+
+/// One line that a function wrote to its standard output or error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogLine {
+    pub(crate) time: Timestamp,
+    pub(crate) stream: String,
+    pub(crate) version: u32,
+    pub(crate) message: String,
+}
+
+/// An RFC 9457 problem.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Problem {
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+    pub(crate) code: String,
+    /// `platform`, or `function` when the function itself failed.
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) request_id: Option<String>,
+}
+
+/// Media type of [`Problem`].
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        match &self.request_id {
+            Some(request_id) => write!(f, " ({}, {request_id})", self.code)?,
+            None => write!(f, " ({})", self.code)?,
+        }
+        if self.code == "unauthorized" {
+            f.write_str(
+                "\npass the token by --token or WASMWAY_TOKEN; it is in the file admin.token of the platform's data directory",
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,13 @@
+//! The commands that talk to a platform, or about this program; one file each.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod delete;
+pub(crate) mod deploy;
+pub(crate) mod invoke;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod rollback;
+pub(crate) mod show;
+mod upload;
+pub(crate) mod versions;

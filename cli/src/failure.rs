@@ -1,0 +1,54 @@
+//! Why a command did not do what was asked, and how it ends then.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use url::Url;
+
+use crate::api::Problem;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The platform refused, and said why.
+    #[error("{0}")]
+    Refused(Problem),
+    /// No platform has left its address in the data directory.
+    #[error(
+        "no platform runs on {}\nstart one with `wasmway up`, or name another by --server URL",
+        data_dir.display()
+    )]
+    NotRunning { data_dir: PathBuf },
+    /// No connection to the server.
+    #[error(
+        "nothing answers at {server} ({cause})\nstart the platform with `wasmway up`, or name another by --server URL"
+    )]
+    Unreachable { server: Url, cause: String },
+    /// The command contradicts itself, or lacks something.
+    #[error("{0}")]
+    Usage(String),
+    /// Whoever read our output has stopped reading, as `head` does.
+    #[error("the output was closed")]
+    OutputClosed,
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// Says on standard error what went wrong; 1 when something refused or failed, 2 for wrong usage.
+    pub(crate) fn report(&self) -> ExitCode {
+        match self {
+            Self::OutputClosed => return ExitCode::SUCCESS,
+            Self::Refused(_) | Self::NotRunning { .. } | Self::Unreachable { .. } | Self::Usage(_) | Self::Other(_) => {
+                eprintln!("error: {self:#}");
+            }
+        }
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Refused(_)
+            | Self::NotRunning { .. }
+            | Self::Unreachable { .. }
+            | Self::OutputClosed
+            | Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+}

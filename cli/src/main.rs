@@ -1,0 +1,65 @@
+//! `wasmway`: one binary that is the platform (`wasmway up`) and the developer's way to talk to it.
+
+mod api;
+mod cli;
+mod client;
+mod commands;
+mod failure;
+mod output;
+mod project;
+mod settings;
+mod up;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Invocation, Verb};
+use crate::failure::Failure;
+
+/// Many short-lived allocations on many threads: mimalloc serves them faster, and gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let invocation = match cli::parse(&arguments) {
+        Ok(invocation) => invocation,
+        Err(error) => error.exit(),
+    };
+    // An error says that a provider is installed already, which serves just as well.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    match run(invocation) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
+    let Invocation { cli: Cli { globals, verb }, settings } = invocation;
+    let done = match verb {
+        Verb::Up(arguments) => up::run(*arguments, &globals),
+        Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
+        Verb::Config(_) => commands::config::show(&settings, globals.output),
+        Verb::Completions(arguments) => commands::completions::run(arguments),
+        Verb::Deploy(arguments) => block_on(commands::deploy::run(arguments, &globals)),
+        Verb::List(arguments) => block_on(commands::list::run(arguments, &globals)),
+        Verb::Show(arguments) => block_on(commands::show::run(arguments, &globals)),
+        Verb::Invoke(arguments) => block_on(commands::invoke::run(arguments, &globals)),
+        Verb::Versions(arguments) => block_on(commands::versions::run(arguments, &globals)),
+        Verb::Rollback(arguments) => block_on(commands::rollback::run(arguments, &globals)),
+        Verb::Delete(arguments) => block_on(commands::delete::run(arguments, &globals)),
+        Verb::Logs(arguments) => block_on(commands::logs::run(arguments, &globals)),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Runs a command that talks to a platform; one thread is plenty for one conversation.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot start the runtime")))?;
+    let done = runtime.block_on(command);
+    // A pending read of standard input cannot be cancelled; without this, the process would wait for it.
+    runtime.shutdown_background();
+    done
+}

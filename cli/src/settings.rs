@@ -1,0 +1,196 @@
+//! The server's settings: each declared once, here, with its unit, default and limits.
+//!
+//! A value comes from the flag, else from the environment, else from the file that `--config` names, else from the
+//! default. Flag, variable and key of one setting have one name: `--max-upload`, `WASMWAY_MAX_UPLOAD`, `max-upload`.
+
+mod default_dir;
+mod file;
+mod origin;
+mod reading;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+use tracing_subscriber::filter::Targets;
+use wasmway_registry::manifest::ByteSize;
+
+pub(crate) use origin::{Origin, Resolved};
+pub(crate) use reading::read;
+pub(crate) use values::{Domain, LogFormat};
+use values::{address, between, lasting, log_filter, switch};
+
+/// What `wasmway up` and `wasmway config show` take.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArguments {
+    /// TOML file with settings; a key is a flag's name without the dashes
+    #[arg(long, env = "WASMWAY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// The folder of everything that is kept. A setting of the server, and where clients find a server of this machine.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DataDir {
+    /// Folder of everything that is kept: functions, their versions, the admin token
+    #[arg(long, global = true, env = "WASMWAY_DATA_DIR", value_name = "DIR", default_value_os_t = default_dir::data_dir())]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Every setting of the server.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Settings {
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+
+    /// Address of the data plane, where functions are called
+    #[arg(long, env = "WASMWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+
+    /// Address of the control plane, where functions are deployed and watched
+    #[arg(long, env = "WASMWAY_CONTROL", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
+    pub(crate) control: SocketAddr,
+
+    /// Development: no token needed on the control plane, which must listen on loopback
+    #[arg(
+        long, env = "WASMWAY_DEV", value_name = "BOOL", default_value = "false", value_parser = switch,
+        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+    )]
+    pub(crate) dev: bool,
+
+    /// Domain below which functions answer by host, as FUNCTION.NAMESPACE.DOMAIN
+    #[arg(long, env = "WASMWAY_DOMAIN", value_name = "DOMAIN")]
+    pub(crate) domain: Option<Domain>,
+
+    /// Take x-forwarded-for, -host and -proto of clients for true: a proxy of yours sets them
+    #[arg(
+        long, env = "WASMWAY_TRUST_FORWARDED", value_name = "BOOL", default_value = "false", value_parser = switch,
+        action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+    )]
+    pub(crate) trust_forwarded: bool,
+
+    /// Form of the log on standard error; auto is human on a terminal, json elsewhere
+    #[arg(long, env = "WASMWAY_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub(crate) log_format: LogFormat,
+
+    /// Least level that is logged: error, warn, info, debug or trace; also per module, as in info,wasmway_gateway=debug
+    #[arg(long, env = "WASMWAY_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
+    pub(crate) log_level: Targets,
+
+    /// Threads that serve requests [default: one for each core]
+    #[arg(
+        long, env = "WASMWAY_WORKERS", value_name = "N", default_value_t = values::cores(),
+        hide_default_value = true, value_parser = between(1..=1024_usize),
+    )]
+    pub(crate) workers: usize,
+
+    /// Time that requests under way get to finish when the server is told to stop
+    #[arg(
+        long, env = "WASMWAY_DRAIN_TIMEOUT", value_name = "TIME", default_value = "30s",
+        value_parser = lasting("0s", "1h"),
+    )]
+    pub(crate) drain_timeout: Duration,
+
+    /// Requests that may run in one engine (WASI 0.2, WASI 0.3) at once: slots of its instance pool
+    #[arg(
+        long, env = "WASMWAY_MAX_INSTANCES", value_name = "N", default_value = "1000",
+        value_parser = between(1..=100_000_u32),
+    )]
+    pub(crate) max_instances: u32,
+
+    /// Largest memory limit that a function may ask for
+    #[arg(
+        long, env = "WASMWAY_MAX_MEMORY", value_name = "SIZE", default_value = "512MiB",
+        value_parser = between(ByteSize::mib(1)..=ByteSize::gib(4)),
+    )]
+    pub(crate) max_memory: ByteSize,
+
+    /// Largest component that is accepted
+    #[arg(
+        long, env = "WASMWAY_MAX_UPLOAD", value_name = "SIZE", default_value = "100MiB",
+        value_parser = between(ByteSize::kib(64)..=ByteSize::gib(4)),
+    )]
+    pub(crate) max_upload: ByteSize,
+
+    /// Connections that each plane holds open at once
+    #[arg(
+        long, env = "WASMWAY_MAX_CONNECTIONS", value_name = "N", default_value = "10000",
+        value_parser = between(1..=1_000_000_u32),
+    )]
+    pub(crate) max_connections: u32,
+
+    /// Requests that the node serves at once; more are answered 503
+    #[arg(
+        long, env = "WASMWAY_MAX_REQUESTS", value_name = "N", default_value = "4096",
+        value_parser = between(1..=1_000_000_u32),
+    )]
+    pub(crate) max_requests: u32,
+
+    /// Native code that is kept loaded; beyond it, the programs unused for longest are let go
+    #[arg(
+        long, env = "WASMWAY_PROGRAM_CACHE", value_name = "SIZE", default_value = "1GiB",
+        value_parser = between(ByteSize::mib(16)..=ByteSize::gib(1024)),
+    )]
+    pub(crate) program_cache: ByteSize,
+
+    /// Memory that compiling one component may use
+    #[arg(
+        long, env = "WASMWAY_COMPILE_MEMORY", value_name = "SIZE", default_value = "2GiB",
+        value_parser = between(ByteSize::mib(256)..=ByteSize::gib(64)),
+    )]
+    pub(crate) compile_memory: ByteSize,
+
+    /// CPU time, over all threads, that compiling one component may use
+    #[arg(
+        long, env = "WASMWAY_COMPILE_CPU", value_name = "TIME", default_value = "120s",
+        value_parser = lasting("1s", "1h"),
+    )]
+    pub(crate) compile_cpu: Duration,
+
+    /// Time that compiling one component may take
+    #[arg(
+        long, env = "WASMWAY_COMPILE_TIMEOUT", value_name = "TIME", default_value = "120s",
+        value_parser = lasting("1s", "1h"),
+    )]
+    pub(crate) compile_timeout: Duration,
+
+    /// Time that a client may take to send a request's headers
+    #[arg(
+        long, env = "WASMWAY_HEADER_TIMEOUT", value_name = "TIME", default_value = "10s",
+        value_parser = lasting("100ms", "10m"),
+    )]
+    pub(crate) header_timeout: Duration,
+
+    /// Time that a body may stand still, on its way in or out, before the request is given up
+    #[arg(
+        long, env = "WASMWAY_BODY_IDLE_TIMEOUT", value_name = "TIME", default_value = "30s",
+        value_parser = lasting("100ms", "1h"),
+    )]
+    pub(crate) body_idle_timeout: Duration,
+
+    /// Largest head of a request: its line and headers
+    #[arg(
+        long, env = "WASMWAY_MAX_HEADER_BYTES", value_name = "SIZE", default_value = "64KiB",
+        value_parser = between(ByteSize::kib(8)..=ByteSize::mib(1)),
+    )]
+    pub(crate) max_header_bytes: ByteSize,
+
+    /// Development: let functions reach private and loopback addresses that their allow-list names
+    #[arg(
+        long, env = "WASMWAY_OUTBOUND_ALLOW_PRIVATE", value_name = "BOOL", default_value = "false",
+        value_parser = switch, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true",
+    )]
+    pub(crate) outbound_allow_private: bool,
+
+    /// Lines of each function's output that are kept for `wasmway logs`
+    #[arg(
+        long, env = "WASMWAY_LOG_LINES", value_name = "N", default_value = "1000",
+        value_parser = between(0..=100_000_u32),
+    )]
+    pub(crate) log_lines: u32,
+}

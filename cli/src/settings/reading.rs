@@ -1,0 +1,172 @@
+//! Reads arguments, environment and configuration file into one set of values.
+//!
+//! clap knows flags, environment and defaults already. The file's values become the defaults of a second reading, so
+//! that every layer passes through the same declaration, and where a value came from is what clap says of it.
+
+use std::env;
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory};
+
+use super::file::ConfigFile;
+use super::{Origin, Resolved, Settings};
+use crate::cli::Cli;
+
+/// Reads everything that a start of the program is told. The second part is empty for commands without settings.
+pub(crate) fn read(arguments: &[OsString]) -> Result<(ArgMatches, Vec<Resolved>), clap::Error> {
+    let from = |setting: &Arg| flag_or_variable(setting, arguments);
+    let parse = |command: Command| command.try_get_matches_from(arguments).map_err(|error| explain(error, from));
+
+    let mut matches = parse(Cli::command())?;
+    if !has_settings(leaf(&matches)) {
+        return Ok((matches, Vec::new()));
+    }
+    let file = match leaf(&matches).get_one::<PathBuf>("config") {
+        None => None,
+        Some(path) => {
+            let file = ConfigFile::read(path)?;
+            matches = parse(file.as_defaults(Cli::command()))?;
+            Some(file)
+        }
+    };
+    let settings = resolve(leaf(&matches), file.as_ref());
+    check_together(leaf(&matches), &settings)?;
+    Ok((matches, settings))
+}
+
+/// A command that takes the settings and nothing else.
+pub(super) fn settings_command() -> Command {
+    Settings::augment_args(Command::new("wasmway"))
+}
+
+/// Every setting as it is declared.
+pub(super) fn declared() -> Vec<Arg> {
+    settings_command().get_arguments().cloned().collect()
+}
+
+/// An error as clap prints them, with exit code 2.
+pub(super) fn refuse(kind: ErrorKind, message: String) -> clap::Error {
+    clap::Error::raw(kind, format_args!("{message}\n"))
+}
+
+/// Says of a refused value which setting it is for and where it came from; other errors stay as they are.
+pub(super) fn explain(error: clap::Error, from: impl Fn(&Arg) -> Origin) -> clap::Error {
+    let reason = match (error.kind(), error.source(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, Some(source), _) => source.to_string(),
+        (ErrorKind::InvalidValue, _, Some(ContextValue::Strings(allowed))) => {
+            format!("unknown value: choose one of {}", allowed.join(", "))
+        }
+        _ => return error,
+    };
+    let Some(ContextValue::String(invalid)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    // clap names an argument as its usage does: `--max-memory <SIZE>`, `--dev[=<BOOL>]`.
+    let long = invalid.split([' ', '[', '=']).next().and_then(|flag| flag.strip_prefix("--"));
+    let Some(setting) = declared().into_iter().find(|setting| long.is_some() && setting.get_long() == long) else {
+        return error;
+    };
+    let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.as_str(),
+        _ => "",
+    };
+    refuse(error.kind(), format!("{} = {value:?} (from {}): {reason}", name(&setting), from(&setting)))
+}
+
+/// Checks what no single value shows.
+fn check_together(matches: &ArgMatches, settings: &[Resolved]) -> Result<(), clap::Error> {
+    let dev = matches.get_one::<bool>("dev").is_some_and(|dev| *dev);
+    let open = matches.get_one::<SocketAddr>("control").filter(|control| !control.ip().is_loopback());
+    let (true, Some(control)) = (dev, open) else {
+        return Ok(());
+    };
+    let origin =
+        |name| settings.iter().find(|setting| setting.name == name).map_or(&Origin::Default, |setting| &setting.origin);
+    Err(refuse(
+        ErrorKind::ArgumentConflict,
+        format!(
+            "dev = true (from {}) needs no token, so control = \"{control}\" (from {}) must be a loopback address \
+             such as 127.0.0.1:8081; or leave dev out and use the admin token",
+            origin("dev"),
+            origin("control"),
+        ),
+    ))
+}
+
+fn resolve(matches: &ArgMatches, file: Option<&ConfigFile>) -> Vec<Resolved> {
+    let settings = declared();
+    settings.iter().map(|setting| resolve_one(setting, matches, file)).collect()
+}
+
+fn resolve_one(setting: &Arg, matches: &ArgMatches, file: Option<&ConfigFile>) -> Resolved {
+    let id = setting.get_id().as_str();
+    let origin = match (matches.value_source(id), file.filter(|file| file.value(setting).is_some())) {
+        (Some(ValueSource::CommandLine), _) => flag(setting),
+        (Some(ValueSource::EnvVariable), _) => variable(setting),
+        (_, Some(file)) => Origin::File(file.path().to_owned()),
+        (_, None) => Origin::Default,
+    };
+    let value = matches.get_raw(id).and_then(|mut values| values.next_back());
+    Resolved {
+        name: name(setting),
+        value: value.map(|value| value.to_string_lossy().into_owned()),
+        origin,
+        help: setting.get_help().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// The place of a refused value. A flag wins over its variable, so where there is one, it was the flag that was read.
+fn flag_or_variable(setting: &Arg, arguments: &[OsString]) -> Origin {
+    let flag_text = format!("--{}", name(setting));
+    let given = |argument: &OsString| {
+        let rest = argument.to_str().and_then(|text| text.strip_prefix(&flag_text));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    let variable_set = setting.get_env().is_some_and(|name| env::var_os(name).is_some());
+    if arguments.iter().any(given) || !variable_set { flag(setting) } else { variable(setting) }
+}
+
+fn flag(setting: &Arg) -> Origin {
+    Origin::Flag(format!("--{}", name(setting)))
+}
+
+fn variable(setting: &Arg) -> Origin {
+    Origin::Environment(setting.get_env().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+fn name(setting: &Arg) -> String {
+    setting.get_long().unwrap_or_default().to_owned()
+}
+
+/// The matches of the innermost command: `wasmway config show` is `show`.
+fn leaf(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, below)| leaf(below))
+}
+
+fn has_settings(matches: &ArgMatches) -> bool {
+    matches.ids().any(|id| id == "listen")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flag_and_variable_of_a_setting_have_one_name() {
+        for setting in declared() {
+            let expected = format!("WASMWAY_{}", name(&setting).to_uppercase().replace('-', "_"));
+            assert_eq!(setting.get_env().map(|env| env.to_string_lossy().into_owned()), Some(expected));
+            assert!(setting.get_help().is_some(), "{} has no help", name(&setting));
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_declared_consistently() {
+        Cli::command().debug_assert();
+    }
+}

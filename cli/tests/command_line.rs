@@ -1,0 +1,133 @@
+//! The binary as a person or script meets it, where no platform is needed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The binary with an environment that holds nothing of this machine's.
+fn wasmway(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmway"));
+    command.env_clear().env("HOME", home).current_dir(home);
+    command
+}
+
+/// Runs it with arguments in an empty home.
+fn run(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    wasmway(home.path()).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let commands: [&[&str]; 12] = [
+        &["up"],
+        &["deploy"],
+        &["list"],
+        &["show"],
+        &["invoke"],
+        &["versions"],
+        &["rollback"],
+        &["delete"],
+        &["logs"],
+        &["config", "show"],
+        &["completions"],
+        &[],
+    ];
+    for command in commands {
+        let output = run(&[command, &["--help"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        let example = format!("Example:\n  wasmway {}", command.join(" "));
+        assert!(stdout(&output).contains(&example), "{command:?}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["fly"],
+        &["show"],
+        &["show", "Not_A_Name"],
+        &["rollback", "hello", "0"],
+        &["list", "-n", "-x"],
+        &["deploy", "a.wasm", "--nmae", "a"],
+        &["list", "--server", "localhost:8081"],
+    ];
+    for arguments in wrong {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(stdout(&output).contains("rollback"), "{shell}");
+    }
+}
+
+#[test]
+fn nothing_that_runs_is_said_with_the_way_to_start_it() {
+    let output = run(&["list"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: no platform runs on "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("wasmway up"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_refused_connection_is_said_with_the_way_to_start() {
+    // A port that was free a moment ago: nobody listens there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+
+    let by_flag = run(&["list", "--server", &server]);
+    let home = tempfile::tempdir().unwrap();
+    let by_variable = wasmway(home.path()).arg("list").env("WASMWAY_SERVER", &server).output().unwrap();
+    let running = format!(r#"{{"data":"{server}","control":"{server}","pid":1}}"#);
+    fs::write(home.path().join("run.json"), running).unwrap();
+    let by_run_file = wasmway(home.path()).args(["list", "--data-dir", "."]).output().unwrap();
+    for output in [by_flag, by_variable, by_run_file] {
+        assert_eq!(output.status.code(), Some(1));
+        let error = stderr(&output);
+        assert!(error.starts_with(&format!("error: nothing answers at {server}")), "{error}");
+        assert!(error.contains("Connection refused") && error.contains("`wasmway up`"), "{error}");
+    }
+}
+
+#[test]
+fn what_cannot_be_deployed_is_refused_before_anything_is_sent() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("my_shop.wasm"), "").unwrap();
+    fs::create_dir(home.path().join("empty")).unwrap();
+    fs::write(home.path().join("bad.toml"), "[limits]\nmemory = \"9TiB\"\n").unwrap();
+    for (path, reason) in [
+        ("gone.wasm", "gone.wasm is not there"),
+        ("my_shop.wasm", "--name"),
+        ("empty", "no wasmway.toml"),
+        ("bad.toml", "memory"),
+    ] {
+        let output = wasmway(home.path()).args(["deploy", path]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{path}");
+        assert!(stderr(&output).contains(reason), "{path}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn deleting_needs_a_yes() {
+    let output = run(&["delete", "hello", "--server", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--yes"), "{}", stderr(&output));
+}

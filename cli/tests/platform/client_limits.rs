@@ -1,0 +1,158 @@
+//! What clients may take, and what happens when they go.
+
+use std::time::Duration;
+
+use crate::harness::{Neighbour, Platform, Wire, eventually};
+
+/// Waits until `count` instances of WASI 0.2 are alive.
+async fn running(platform: &Platform, count: f64) {
+    eventually(&format!("{count} instances"), Duration::from_secs(30), async || {
+        (platform.metrics().await.value("wasmway_instances", &[("engine", "0.2")]) == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_has_as_many_requests_at_once_as_it_asked_for() {
+    let platform = Platform::start().await;
+    let neighbour = Neighbour::watch(&platform).await;
+    platform.deploy_with("sleep", "[limits]\nconcurrency = 2\ntimeout = \"2m\"\n").await;
+    let sleep = async |ms: u32| platform.get(&format!("/sleep/{ms}")).await;
+    let (first, second, third) = tokio::join!(sleep(3000), sleep(3000), async {
+        eventually("the function to be busy", Duration::from_secs(2), async || {
+            let answer = sleep(0).await;
+            (answer.status != 200).then_some(answer)
+        })
+        .await
+    });
+    third.expect_problem(429, "function-busy", "platform");
+    assert_eq!(third.header("retry-after"), Some("1"));
+    first.expect(200).expect_text("slept 3000 ms\n");
+    second.expect(200).expect_text("slept 3000 ms\n");
+    sleep(0).await.expect(200);
+    assert!(platform.metrics().await.value("wasmway_rejected_total", &[("reason", "function-busy")]) >= 1.0);
+    neighbour.was_served().await;
+}
+
+#[tokio::test]
+async fn a_full_node_says_so() {
+    for setting in ["--max-requests=1", "--max-instances=1"] {
+        let platform = Platform::builder().arg(setting).start().await;
+        platform.deploy("sleep").await;
+        platform.deploy("hello").await;
+        let (slept, ()) = tokio::join!(async { platform.get("/sleep/2500").await }, async {
+            let busy = eventually("the node to be busy", Duration::from_secs(2), async || {
+                let answer = platform.get("/hello/").await;
+                (answer.status != 200).then_some(answer)
+            });
+            let busy = busy.await;
+            busy.expect_problem(503, "node-busy", "platform");
+            assert_eq!(busy.header("retry-after"), Some("1"));
+        });
+        slept.expect(200);
+        platform.get("/hello/").await.expect(200);
+        assert!(platform.metrics().await.value("wasmway_rejected_total", &[("reason", "node-busy")]) >= 1.0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_its_guest() {
+    let platform = Platform::start().await;
+    platform.deploy_with("sleep", "[limits]\ntimeout = \"10m\"\n").await;
+    platform.deploy_with("endless-body", "[limits]\ntimeout = \"10m\"\ncpu = \"5m\"\nresponse_body = \"16GiB\"\n").await;
+
+    // Before the answer.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("GET /sleep/600000 HTTP/1.1\r\nhost: any\r\n\r\n").await;
+    running(&platform, 1.0).await;
+    drop(wire);
+    running(&platform, 0.0).await;
+    assert_eq!(platform.invocations("sleep", 1).await[0]["outcome"], "cancelled");
+
+    // In the middle of it.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("GET /endless-body/ HTTP/1.1\r\nhost: any\r\n\r\n").await;
+    wire.read_to("xxxx").await;
+    running(&platform, 1.0).await;
+    drop(wire);
+    running(&platform, 0.0).await;
+    assert_eq!(platform.invocations("endless-body", 1).await[0]["outcome"], "cancelled");
+
+    // With one stream of an HTTP/2 connection that stays.
+    let mut connection = crate::harness::http2(&platform).await;
+    let request = hyper::Request::get("http://any/sleep/600000").body(crate::harness::body_of("")).unwrap();
+    let sleeping = tokio::spawn(connection.send_request(request));
+    running(&platform, 1.0).await;
+    sleeping.abort();
+    running(&platform, 0.0).await;
+    assert!(connection.is_ready(), "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let platform = Platform::start().await;
+    platform.deploy("hello").await;
+    let head = |bytes: usize| {
+        let padding = "x".repeat(bytes);
+        format!("GET /hello/ HTTP/1.1\r\nhost: any\r\nconnection: close\r\nx-padding: {padding}\r\n\r\n")
+    };
+    let mut wire = Wire::connect(&platform).await;
+    wire.send(head(48 << 10)).await;
+    let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+
+    let mut wire = Wire::connect(&platform).await;
+    wire.send_what_is_taken(head(1 << 20)).await;
+    let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    platform.get("/hello/").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_is_let_go() {
+    let platform = Platform::builder().arg("--header-timeout=300ms").arg("--body-idle-timeout=300ms").start().await;
+    platform.deploy("echo").await;
+    for begun in ["", "GET /echo/ HTT", "GET /echo/ HTTP/1.1\r\nhost: any\r\nx-slow: "] {
+        let mut wire = Wire::connect(&platform).await;
+        wire.send(begun).await;
+        let read = wire.read_to_end().await;
+        assert!(!read.starts_with(b"HTTP/1.1 200"), "{begun:?}: {}", String::from_utf8_lossy(&read));
+    }
+    // A body that stands still.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("POST /echo/ HTTP/1.1\r\nhost: any\r\ncontent-length: 100\r\n\r\nsome").await;
+    let read = wire.read_to_end().await;
+    assert!(!read.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&read));
+    platform.idle(Duration::from_secs(20)).await;
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused() {
+    let platform = Platform::start().await;
+    platform.deploy("echo").await;
+    for request in [
+        "GET /echo/\r\n\r\n",
+        "GET /echo/ HTTP/1.1\r\nhost: any\r\nbad header\r\n\r\n",
+        "GET /ec\0ho/ HTTP/1.1\r\nhost: any\r\n\r\n",
+        "POST /echo/ HTTP/1.1\r\nhost: any\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+    ] {
+        let mut wire = Wire::connect(&platform).await;
+        wire.send(request).await;
+        let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+    }
+    // Both lengths at once must not let a second request hide in the first.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send(
+        "POST /echo/ HTTP/1.1\r\nhost: any\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n\
+         GET /echo/smuggled HTTP/1.1\r\nhost: any\r\n\r\n",
+    )
+    .await;
+    let answers = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answers.matches("HTTP/1.1 200 ").count() <= 1, "{answers}");
+    // A chunk whose size is none.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("POST /echo/ HTTP/1.1\r\nhost: any\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nxx\r\n").await;
+    let answer = wire.read_to_end().await;
+    assert!(!answer.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&answer));
+}

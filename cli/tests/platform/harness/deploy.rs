@@ -1,0 +1,71 @@
+//! A deploy that is about to be sent.
+
+use std::future::IntoFuture;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use super::{Answer, Call, Platform};
+
+/// A deploy. Awaited, it must succeed and answers with the function.
+pub(crate) struct Deploy<'a> {
+    platform: &'a Platform,
+    name: String,
+    namespace: String,
+    component: Vec<u8>,
+    manifest: Option<String>,
+}
+
+impl<'a> Deploy<'a> {
+    pub(super) fn new(platform: &'a Platform, name: &str, component: Vec<u8>) -> Self {
+        Self { platform, name: name.to_owned(), namespace: "default".to_owned(), component, manifest: None }
+    }
+
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    pub(crate) fn namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// The text of a `wasmway.toml` to send along.
+    pub(crate) fn manifest(mut self, text: &str) -> Self {
+        self.manifest = Some(text.to_owned());
+        self
+    }
+
+    fn call(self) -> Call {
+        let path = format!("/functions/{}?namespace={}", self.name, self.namespace);
+        let call = self.platform.api(Method::PUT, &path);
+        match self.manifest {
+            None => call.header("content-type", "application/wasm").body(self.component),
+            Some(text) => call
+                .form(Form::new().part("manifest", Part::text(text)).part("component", Part::bytes(self.component))),
+        }
+    }
+
+    /// Whatever the platform says to it.
+    pub(crate) async fn answer(self) -> Answer {
+        self.call().await
+    }
+}
+
+impl<'a> IntoFuture for Deploy<'a> {
+    type Output = Value;
+    type IntoFuture = BoxFuture<'a, Value>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            let answer = self.answer().await;
+            assert!(answer.status.is_success(), "{answer}");
+            answer.json()
+        }
+        .boxed()
+    }
+}

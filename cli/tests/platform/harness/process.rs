@@ -1,0 +1,151 @@
+//! The process under test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+
+use super::{PATIENCE, eventually};
+
+/// Lines of its log that are shown when a test fails.
+const LOG_LINES_SHOWN: usize = 60;
+
+/// The program, with an environment that holds nothing of this machine's.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmway"));
+    command.env_clear();
+    command
+}
+
+/// What a process that serves says of itself in `run.json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunFile {
+    pub(crate) data: String,
+    pub(crate) control: String,
+    pub(crate) pid: u32,
+}
+
+/// A process of `wasmway up`.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+    printed: PathBuf,
+    run: RunFile,
+}
+
+impl Process {
+    /// Starts it and waits until it serves.
+    pub(super) async fn start(data_dir: &Path, arguments: &[String]) -> Self {
+        let mut child = Self::spawn(data_dir, arguments);
+        let (log, printed) = (beside(data_dir, "log"), beside(data_dir, "printed"));
+        let run_file = data_dir.join("run.json");
+        let run = eventually("the platform to serve", PATIENCE, async || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the platform ended at its start: {status}\n{}", fs::read_to_string(&log).unwrap());
+            }
+            let run: RunFile = serde_json::from_slice(&fs::read(&run_file).ok()?).unwrap();
+            // One that was killed has left its own behind.
+            (run.pid == child.id()).then_some(run)
+        })
+        .await;
+        Self { child, log, printed, run }
+    }
+
+    /// Starts it, without waiting for anything.
+    pub(crate) fn spawn(data_dir: &Path, arguments: &[String]) -> Child {
+        binary()
+            .args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+            .arg(data_dir)
+            .args(arguments)
+            .env("RUST_BACKTRACE", "1")
+            .stdout(File::create(beside(data_dir, "printed")).unwrap())
+            .stderr(File::create(beside(data_dir, "log")).unwrap())
+            .spawn()
+            .unwrap()
+    }
+
+    pub(crate) fn run(&self) -> &RunFile {
+        &self.run
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// What it wrote to standard output.
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(&self.printed).unwrap()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Sends SIGKILL.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the platform to end", PATIENCE, async || child.try_wait().unwrap()).await
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Bytes of memory that it has now.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// Most bytes of memory that it had since [`Self::forget_memory_peak`].
+    pub(crate) fn memory_peak(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    pub(crate) fn forget_memory_peak(&self) {
+        // See proc_pid_clear_refs(5).
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+    }
+
+    fn status_bytes(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kibibytes * 1024
+    }
+}
+
+fn beside(data_dir: &Path, name: &str) -> PathBuf {
+    data_dir.with_file_name(name)
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Gone already, as far as either fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+            eprintln!("--- the end of the platform's log\n{}\n---", shown.join("\n"));
+        }
+    }
+}
+
+/// Between two looks at memory that moves.
+pub(crate) const MEMORY_LOOKS: Duration = Duration::from_millis(20);

@@ -1,0 +1,21 @@
+//! The whole platform: the real binary, real guests, HTTP from outside.
+//!
+//! Guests and examples must be built: `cargo xtask guests`, `cargo xtask examples`. `promtool` must be installed.
+
+mod addresses;
+mod bodies;
+mod calling;
+mod cli_session;
+mod client_limits;
+mod code_cache;
+mod deploying;
+mod durability;
+mod function_limits;
+mod harness;
+mod observing;
+mod outbound;
+mod refusals;
+mod shutdown;
+mod streaming;
+mod toolchains;
+mod versions;

@@ -1,0 +1,103 @@
+//! Which function a request is for, as its address says.
+
+use http::{Request, Uri, uri::Authority};
+
+/// The parts of a request's address that routing looks at.
+pub(crate) struct Address<'a> {
+    /// Host without port, as sent; `None` where HTTP/1.0 sent none.
+    pub(crate) host: Option<&'a str>,
+    /// Path, beginning with `/`.
+    pub(crate) path: &'a str,
+}
+
+/// A request without the host that its protocol version asks for, or with one that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoHost;
+
+impl<'a> Address<'a> {
+    /// Reads the address of a request (RFC 9112, section 3.2 and 3.3).
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Result<Self, NoHost> {
+        let path = request.uri().path();
+        let mut hosts = request.headers().get_all(http::header::HOST).iter();
+        let header = hosts.next();
+        if hosts.next().is_some() {
+            return Err(NoHost);
+        }
+        let host = match (request.uri().authority(), header) {
+            (Some(authority), _) => Some(authority.host()),
+            (None, Some(value)) => Some(host_of(value.to_str().map_err(|_| NoHost)?)?),
+            (None, None) if request.version() < http::Version::HTTP_11 => None,
+            (None, None) => return Err(NoHost),
+        };
+        Ok(Self { host, path })
+    }
+}
+
+/// The host of a `Host` header.
+fn host_of(value: &str) -> Result<&str, NoHost> {
+    if value.is_empty() || value.contains(['@', '/', '?', '#']) {
+        return Err(NoHost);
+    }
+    // Checked by the URI parser, which allows no more than RFC 3986 does.
+    value.parse::<Authority>().map_err(|_| NoHost)?;
+    match value.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(address, _)| address).ok_or(NoHost),
+        None => Ok(value.rsplit_once(':').map_or(value, |(host, _)| host)),
+    }
+}
+
+/// The URI with the first `prefix` bytes of its path taken away, with `authority` before it.
+pub(crate) fn below(uri: &Uri, prefix: usize, authority: Authority) -> Result<Uri, http::Error> {
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    let rest = path_and_query.get(prefix..).unwrap_or("");
+    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    Uri::builder().scheme("http").authority(authority).path_and_query(rest).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, host: Option<&str>) -> Request<()> {
+        let mut builder = Request::builder().uri(uri);
+        if let Some(host) = host {
+            builder = builder.header("host", host);
+        }
+        builder.body(()).unwrap()
+    }
+
+    fn host(uri: &str, header: Option<&str>) -> Result<Option<String>, NoHost> {
+        Address::of(&request(uri, header)).map(|address| address.host.map(str::to_owned))
+    }
+
+    #[test]
+    fn takes_the_host_from_where_it_is() {
+        assert_eq!(host("/x", Some("a.example:8080")), Ok(Some("a.example".into())));
+        assert_eq!(host("/x", Some("[::1]:8080")), Ok(Some("::1".into())));
+        assert_eq!(host("http://b.example/x", Some("a.example")), Ok(Some("b.example".into())));
+    }
+
+    #[test]
+    fn a_host_is_needed_and_must_be_one() {
+        assert_eq!(host("/x", None), Err(NoHost));
+        for bad in ["", "a/b", "a@b", "a b", "[::1"] {
+            assert_eq!(host("/x", Some(bad)), Err(NoHost), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn strips_a_prefix_and_keeps_the_query() {
+        let below = |uri: &str, prefix| {
+            below(&uri.parse().unwrap(), prefix, Authority::from_static("h"))
+                .unwrap()
+                .path_and_query()
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(below("/hello/a/b?c=d", 6), "/a/b?c=d");
+        assert_eq!(below("/hello", 6), "/");
+        assert_eq!(below("/hello?x=1", 6), "/?x=1");
+        assert_eq!(below("/hello//a", 6), "//a");
+        assert_eq!(below("/a%2Fb", 0), "/a%2Fb");
+    }
+}

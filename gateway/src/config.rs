@@ -1,0 +1,50 @@
+//! What a gateway is told at its start.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// The settings of one process. The command line has their defaults and explains each.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of everything that is kept.
+    pub data_dir: PathBuf,
+    /// Address of the data plane; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Address of the control plane; port 0 takes any.
+    pub control: SocketAddr,
+    /// No token is asked for on the control plane, which must be on loopback.
+    pub dev: bool,
+    /// Domain below which functions answer by host: `FUNCTION.NAMESPACE.DOMAIN`.
+    pub domain: Option<String>,
+    /// Take `x-forwarded-*` of the client for true: a proxy of ours sets them.
+    pub trust_forwarded: bool,
+    /// Time that requests under way get to finish at the end.
+    pub drain_timeout: Duration,
+    /// Instances at once, for each of the two engines.
+    pub max_instances: u32,
+    /// Largest memory limit that a function may have, in bytes.
+    pub max_memory: u64,
+    /// Largest component that is taken, in bytes.
+    pub max_upload: u64,
+    /// Connections that each plane holds open at once.
+    pub max_connections: u32,
+    /// Requests that run at once.
+    pub max_requests: u32,
+    /// Bytes of native code kept loaded.
+    pub program_cache: u64,
+    /// Bytes of memory that compiling one component may use.
+    pub compile_memory: u64,
+    /// CPU time that compiling one component may use.
+    pub compile_cpu: Duration,
+    /// Wall-clock time that compiling one component may take.
+    pub compile_timeout: Duration,
+    /// Time that a client may take to send a request's head, and a kept connection may rest.
+    pub header_timeout: Duration,
+    /// Time that a body may stand still in either direction.
+    pub body_idle_timeout: Duration,
+    /// Bytes of a request's head.
+    pub max_header_bytes: usize,
+    /// Functions may reach private addresses that their allow-list names: for development only.
+    pub outbound_allow_private: bool,
+    /// Lines of output that are kept for each function.
+    pub log_lines: usize,
+}

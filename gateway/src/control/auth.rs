@@ -1,0 +1,95 @@
+//! Who may use the API.
+
+use super::ControlPlane;
+use crate::problem::Problem;
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header, uri::Authority};
+use std::{net::IpAddr, sync::Arc};
+
+/// Lets a request on to the API when it bears the token, or, where none is asked for, when no web page
+/// of somebody else sent it.
+pub(super) async fn check(State(plane): State<Arc<ControlPlane>>, request: Request, next: Next) -> Response {
+    let refused = match &plane.token {
+        Some(token) if bearer(request.headers()).is_some_and(|given| token.matches(given)) => None,
+        Some(_) => Some(unauthorized()),
+        None if is_local(request.headers(), request.uri().authority()) => None,
+        None => Some(foreign()),
+    };
+    match refused {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn unauthorized() -> Problem {
+    Problem::platform(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "Unauthorized",
+        "send `Authorization: Bearer TOKEN`; the token is in the file admin.token of the data folder",
+    )
+}
+
+fn foreign() -> Problem {
+    Problem::platform(
+        StatusCode::FORBIDDEN,
+        "foreign-origin",
+        "Foreign origin",
+        "without a token the API answers only programs on this machine that call it by a loopback address",
+    )
+}
+
+/// A browser that shows another site's page sends that site as the origin, and a name that was made to
+/// resolve to this machine shows in the host.
+fn is_local(headers: &HeaderMap, authority: Option<&Authority>) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = authority.map(Authority::as_str).or(host) else { return false };
+    let own_origin = |origin: &str| origin.strip_prefix("http://") == Some(host);
+    is_loopback(host) && headers.get(header::ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(own_origin))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(pairs: &[(&'static str, &'static str)]) -> bool {
+        let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        is_local(&headers, None)
+    }
+
+    #[test]
+    fn without_a_token_only_this_machine_is_served() {
+        assert!(local(&[("host", "127.0.0.1:8081")]));
+        assert!(local(&[("host", "localhost:8081"), ("origin", "http://localhost:8081")]));
+        assert!(local(&[("host", "[::1]:8081")]));
+        assert!(!local(&[("host", "evil.example")]), "a rebound name");
+        assert!(!local(&[("host", "127.0.0.1:8081"), ("origin", "http://evil.example")]), "a foreign page");
+        assert!(!local(&[("host", "127.0.0.1:8081"), ("origin", "null")]));
+        assert!(!local(&[]));
+    }
+
+    #[test]
+    fn reads_a_bearer_token() {
+        let headers = |value: &str| HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())]);
+        assert_eq!(bearer(&headers("Bearer abc")), Some("abc"));
+        assert_eq!(bearer(&headers("bearer abc")), Some("abc"));
+        assert_eq!(bearer(&headers("Basic abc")), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,168 @@
+//! Deploying: receive, check and compile, store, make visible, and only then say so.
+
+use super::{
+    ControlPlane,
+    target::{NamespaceQuery, Target},
+    upload::{self, Received},
+    views::FunctionView,
+};
+use crate::problem::Problem;
+use axum::{
+    Json,
+    extract::{Request, State},
+};
+use http::StatusCode;
+use std::sync::Arc;
+use wasmway_registry::{Deployed, Digest, Manifest, NewVersion, Sealed};
+use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World};
+
+/// Deploy a component
+///
+/// The body is the component itself (`application/wasm`), which then gets the defaults of every setting, or
+/// `multipart/form-data` with the parts `component` and `manifest` (the text of a `wasmway.toml`). A deploy
+/// says all there is to say about a version; the same content again gives the same version.
+#[utoipa::path(put, path = "/api/v1/functions/{name}", tag = "functions",
+    params(("name" = String, Path), NamespaceQuery),
+    request_body(content((Vec<u8> = "application/wasm"), (Object = "multipart/form-data"))),
+    responses(
+        (status = 201, description = "A new version answers requests", body = FunctionView),
+        (status = 200, description = "This content was deployed before; its version answers requests", body = FunctionView),
+        (status = 400, description = "Not a component, or a bad name or manifest", body = Problem),
+        (status = 401, body = Problem),
+        (status = 409, description = "A route is taken", body = Problem),
+        (status = 413, description = "Too large", body = Problem),
+        (status = 422, description = "A component that cannot run here", body = Problem),
+        (status = 507, description = "No storage left", body = Problem)))]
+pub(super) async fn deploy(
+    State(plane): State<Arc<ControlPlane>>,
+    target: Target,
+    request: Request,
+) -> Result<(StatusCode, Json<FunctionView>), Problem> {
+    let result = deploy_version(&plane, target, request).await;
+    plane.metrics.deployed(match &result {
+        Ok((StatusCode::CREATED, _)) => "created",
+        Ok(_) => "unchanged",
+        Err(problem) => problem.code,
+    });
+    result
+}
+
+async fn deploy_version(
+    plane: &Arc<ControlPlane>,
+    target: Target,
+    request: Request,
+) -> Result<(StatusCode, Json<FunctionView>), Problem> {
+    let Received { component, manifest } = upload::receive(plane, request).await?;
+    check(plane, &target, &manifest)?;
+    let summary = prepare(plane, &target, &component, &manifest).await?;
+    let new = NewVersion {
+        namespace: target.namespace,
+        name: target.name,
+        digest: component.digest(),
+        size: component.size(),
+        world: summary.export,
+        imports: summary.imports,
+        manifest,
+    };
+    // From here on it is not given up when the client goes away: a version that is stored is served.
+    let publishing = tokio::spawn(publish(plane.clone(), component, new));
+    let deployed = publishing.await.map_err(Problem::internal)??;
+    let status = if deployed.created { StatusCode::CREATED } else { StatusCode::OK };
+    let function = plane.view(deployed.function).map_err(Problem::internal)?;
+    tracing::info!(
+        namespace = function.namespace,
+        function = function.name,
+        version = function.version,
+        digest = function.digest,
+        created = deployed.created,
+        "deployed"
+    );
+    Ok((status, Json(function)))
+}
+
+/// Checks the manifest against the request and the node.
+fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) -> Result<(), Problem> {
+    if let Some(name) = &manifest.name
+        && *name != target.name
+    {
+        let detail =
+            format!("name: the manifest is that of {name}, the address that of {}; make them the same", target.name);
+        return Err(Problem::platform(StatusCode::BAD_REQUEST, "invalid-manifest", "Invalid manifest", detail));
+    }
+    let memory = manifest.limits.memory.as_u64();
+    if memory > plane.max_memory {
+        return Err(over_limits(format!(
+            "limits.memory: {} is more than the {} bytes that this node gives a function; lower it, or raise --max-memory",
+            manifest.limits.memory, plane.max_memory
+        )));
+    }
+    Ok(())
+}
+
+/// Finds out what the component is, and makes it ready to run. What was deployed under this name before
+/// is known already.
+async fn prepare(
+    plane: &ControlPlane,
+    target: &Target,
+    component: &Sealed,
+    manifest: &Manifest,
+) -> Result<ComponentSummary, Problem> {
+    let digest = component.digest();
+    let known = known(plane, target, &digest).await?;
+    let prepared: Prepared = match &known {
+        Some(summary) => plane.scheduler.load(*digest.as_bytes(), summary.world, component.path()).await,
+        None => plane.scheduler.prepare(*digest.as_bytes(), component.path()).await,
+    }
+    .map_err(|error| match error {
+        PrepareError::Refused(refusal) => refused(&refusal),
+        PrepareError::Failed(cause) => Problem::internal(cause),
+    })?;
+    if let Some(took) = prepared.compiled_in {
+        plane.metrics.compiled(took);
+    }
+    if prepared.initial_memory > manifest.limits.memory.as_u64() {
+        return Err(over_limits(format!(
+            "limits.memory: the component begins with {} bytes of memory, which is more than {}; raise the limit",
+            prepared.initial_memory, manifest.limits.memory
+        )));
+    }
+    match (known, prepared.summary) {
+        (Some(summary), _) | (None, Some(summary)) => Ok(summary),
+        (None, None) => Err(Problem::internal("a prepared component has no summary")),
+    }
+}
+
+async fn known(plane: &ControlPlane, target: &Target, digest: &Digest) -> Result<Option<ComponentSummary>, Problem> {
+    let versions = plane.registry.versions(&target.namespace, &target.name).await?.unwrap_or_default();
+    let version = versions.into_iter().find(|version| version.digest == *digest);
+    Ok(version.and_then(|version| {
+        let world = World::of_export(&version.world)?;
+        Some(ComponentSummary { world, export: version.world, imports: version.imports })
+    }))
+}
+
+/// Stores the component, then the version that names it, then swaps the route table.
+async fn publish(plane: Arc<ControlPlane>, component: Sealed, new: NewVersion) -> Result<Deployed, Problem> {
+    component.commit().await.map_err(upload::stored)?;
+    let deployed = plane.registry.deploy(new).await?;
+    plane.catalog.refresh().await?;
+    Ok(deployed)
+}
+
+fn over_limits(detail: String) -> Problem {
+    Problem::platform(StatusCode::UNPROCESSABLE_ENTITY, "limits-refused", "Over the limits", detail)
+}
+
+/// Refusal -> status, code and title. Without a wildcard: a new refusal must be given an answer.
+fn refused(refusal: &Refusal) -> Problem {
+    let (status, code, title) = match refusal {
+        Refusal::NotAComponent(_) => (StatusCode::BAD_REQUEST, "not-a-component", "Not a component"),
+        Refusal::Precompiled => (StatusCode::BAD_REQUEST, "precompiled-refused", "Native code is not taken"),
+        Refusal::MissingExport(_) => (StatusCode::UNPROCESSABLE_ENTITY, "missing-export", "No HTTP handler"),
+        Refusal::UnknownImport(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown-import", "Unknown import"),
+        Refusal::TooComplex(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-complex", "Too complex"),
+        Refusal::OverLimits(_) => (StatusCode::UNPROCESSABLE_ENTITY, "limits-refused", "Over the limits"),
+        Refusal::CompileFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "compile-failed", "It does not compile"),
+    };
+    Problem::platform(status, code, title, refusal.to_string())
+}

@@ -1,0 +1,99 @@
+//! What a function printed, and how its calls went.
+
+use super::{
+    ControlPlane,
+    target::{NamespaceQuery, Parameters, Target},
+};
+use crate::{
+    journal::{InvocationRecord, Journal, LogLine},
+    problem::Problem,
+};
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use futures::{Stream, StreamExt, stream};
+use http::header;
+use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, sync::Arc};
+use tokio::sync::broadcast::{self, error::RecvError};
+use utoipa::{IntoParams, ToSchema};
+
+/// Which lines.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LinesQuery {
+    /// At most so many of the latest lines; 100 when it is left out.
+    #[param(default = 100)]
+    tail: Option<usize>,
+    /// Go on with new lines as they come.
+    #[param(default = false)]
+    follow: Option<bool>,
+}
+
+/// The log of a function: one JSON document a line (application/x-ndjson)
+#[utoipa::path(get, path = "/api/v1/functions/{name}/logs", tag = "observing",
+    params(("name" = String, Path), NamespaceQuery, LinesQuery),
+    responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 401, body = Problem),
+        (status = 404, body = Problem)))]
+pub(super) async fn lines(
+    State(plane): State<Arc<ControlPlane>>,
+    target: Target,
+    Parameters(query): Parameters<LinesQuery>,
+) -> Result<Response, Problem> {
+    let (tail, live) = journal(&plane, &target)?.follow(query.tail.unwrap_or(100));
+    let recent = stream::iter(tail).map(|line| json_line(&line));
+    let body = if query.follow.unwrap_or(false) {
+        // A reader must not hold up the end of the process.
+        let end = plane.drain.clone();
+        Body::from_stream(recent.chain(live_lines(live)).take_until(async move { end.closing().await }))
+    } else {
+        Body::from_stream(recent)
+    };
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn live_lines(live: broadcast::Receiver<Arc<LogLine>>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(live, |mut live| async move {
+        loop {
+            match live.recv().await {
+                Ok(line) => return Some((json_line(&line), live)),
+                // Slower than the function prints: what it missed is in the log no more.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    })
+}
+
+fn json_line(line: &LogLine) -> Result<Bytes, Infallible> {
+    // Text and numbers: there is nothing in a line that JSON could not say.
+    let mut json = serde_json::to_vec(line).unwrap_or_default();
+    json.push(b'\n');
+    Ok(json.into())
+}
+
+/// The latest calls of a function, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InvocationList {
+    invocations: Vec<InvocationRecord>,
+}
+
+/// The latest calls of a function with what each used, newest first
+#[utoipa::path(get, path = "/api/v1/functions/{name}/invocations", tag = "observing",
+    params(("name" = String, Path), NamespaceQuery),
+    responses((status = 200, body = InvocationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(super) async fn invocations(
+    State(plane): State<Arc<ControlPlane>>,
+    target: Target,
+) -> Result<Json<InvocationList>, Problem> {
+    Ok(Json(InvocationList { invocations: journal(&plane, &target)?.invocations() }))
+}
+
+fn journal(plane: &ControlPlane, target: &Target) -> Result<Arc<Journal>, Problem> {
+    let table = plane.catalog.table();
+    let served = table.named(target.namespace.as_str(), target.name.as_str());
+    served.map(|served| served.journal.clone()).ok_or_else(|| target.unknown())
+}

@@ -1,0 +1,103 @@
+//! What the API says about functions.
+
+use super::ControlPlane;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use wasmway_registry::{Function, VersionRecord};
+
+/// A function as it is served now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Function)]
+pub(super) struct FunctionView {
+    #[schema(example = "default")]
+    pub(super) namespace: String,
+    #[schema(example = "hello")]
+    pub(super) name: String,
+    /// The version that answers requests, counted from 1.
+    pub(super) version: u32,
+    /// SHA-256 of the component.
+    #[schema(example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    pub(super) digest: String,
+    /// Where it is called.
+    #[schema(example = "http://127.0.0.1:8080/hello/")]
+    pub(super) url: String,
+    /// Bytes of the component.
+    pub(super) size: u64,
+    /// The interface that requests go to.
+    #[schema(example = "wasi:http/incoming-handler@0.2.10")]
+    pub(super) world: String,
+    /// The interfaces that it imports.
+    pub(super) imports: Vec<String>,
+    /// When the function came to be.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) created_at: Timestamp,
+    /// When this version began to answer requests.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) deployed_at: Timestamp,
+    /// What the version asks for, with every default filled in.
+    #[schema(value_type = Object)]
+    pub(super) manifest: Value,
+}
+
+/// A version of a function. It never changes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Version)]
+pub(super) struct VersionView {
+    pub(super) version: u32,
+    /// SHA-256 of the component.
+    pub(super) digest: String,
+    /// Bytes of the component.
+    pub(super) size: u64,
+    /// The interface that requests go to.
+    pub(super) world: String,
+    /// The interfaces that it imports.
+    pub(super) imports: Vec<String>,
+    /// When it was deployed first.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) created_at: Timestamp,
+    /// Whether it answers requests.
+    pub(super) active: bool,
+    /// What it asks for, with every default filled in.
+    #[schema(value_type = Object)]
+    pub(super) manifest: Value,
+}
+
+impl ControlPlane {
+    /// A function for the API.
+    pub(super) fn view(&self, function: Function) -> Result<FunctionView, serde_json::Error> {
+        let Function { namespace, name, active, created_at, deployed_at } = function;
+        let address = if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") };
+        Ok(FunctionView {
+            url: format!("{}/{address}/", self.data_url),
+            namespace: namespace.into(),
+            name: name.into(),
+            version: active.version.get(),
+            digest: active.digest.to_string(),
+            size: active.size,
+            world: active.world,
+            imports: active.imports,
+            created_at,
+            deployed_at,
+            manifest: serde_json::to_value(active.manifest)?,
+        })
+    }
+}
+
+impl TryFrom<VersionRecord> for VersionView {
+    type Error = serde_json::Error;
+
+    fn try_from(record: VersionRecord) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            version: record.version.get(),
+            digest: record.digest.to_string(),
+            size: record.size,
+            world: record.world,
+            imports: record.imports,
+            created_at: record.created_at,
+            active: record.active,
+            manifest: serde_json::to_value(record.manifest)?,
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! The gateway: one process with the data plane, where functions are called, and the control plane, where
+//! they are deployed and watched. This crate is where registry and scheduler meet; neither knows the other.
+//!
+//! One request: [`listener`] accepts it, [`invoke`] finds its function in the [`route_table`] and hands it
+//! to the scheduler. One deploy: [`control`] takes the upload, the scheduler prepares it, the registry
+//! keeps it, and the [`catalog`] puts a new route table in place.
+
+mod address;
+mod catalog;
+mod config;
+mod control;
+mod forwarding;
+mod invoke;
+mod journal;
+mod listener;
+mod metrics;
+mod problem;
+mod route_table;
+mod server;
+mod token;
+
+pub use config::Config;
+pub use server::run;
+/// The life of a process that compiles one component: see the scheduler.
+pub use wasmway_scheduler::run_compile_worker;

@@ -1,0 +1,303 @@
+//! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold,
+//! and an end that loses nothing.
+
+use crate::forwarding::Peer;
+use axum::{Router, body::Body};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use prometheus::IntGauge;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+/// What a client may hold on one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionLimits {
+    pub(crate) connections: u32,
+    /// For the head of a request, and for the rest between two requests.
+    pub(crate) header_timeout: Duration,
+    /// For a client that does not take what is sent to it.
+    pub(crate) write_timeout: Duration,
+    pub(crate) header_bytes: usize,
+}
+
+/// Requests of one HTTP/2 connection at once.
+const STREAMS: u32 = 200;
+/// Bytes of the headers of one HTTP/2 request.
+const HTTP2_HEADER_BYTES: u32 = 16 << 10;
+/// Streams that a client reset and we have yet to forget: past it the connection ends (CVE-2023-44487).
+const RESET_STREAMS: usize = 20;
+/// Ping of an HTTP/2 connection that is silent.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+/// How long to wait when the process has no file descriptor left for a connection.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The stages of the end: answers ask clients to come back on a new connection, then no connection is
+/// taken any more, then what is left is cut.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drain {
+    closing: CancellationToken,
+    stopping: CancellationToken,
+    cut: CancellationToken,
+    connections: TaskTracker,
+}
+
+/// How long clients with kept connections are told to leave before connections at rest are closed.
+const CLOSING: Duration = Duration::from_millis(500);
+
+impl Drain {
+    /// True from the first moment of the end on.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Waits for the end to begin.
+    pub(crate) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    /// Brings everything to an end within `timeout`. True when nothing had to be cut.
+    pub(crate) async fn finish(&self, timeout: Duration) -> bool {
+        self.closing.cancel();
+        let whole = async {
+            // Meanwhile new connections are still served: a load balancer learns of the end with delay.
+            tokio::time::sleep(CLOSING.min(timeout / 2)).await;
+            self.stopping.cancel();
+            self.connections.close();
+            self.connections.wait().await;
+        };
+        let finished = tokio::time::timeout(timeout, whole).await.is_ok();
+        self.stopping.cancel();
+        self.cut.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+        finished
+    }
+}
+
+/// A listener with what it serves.
+pub(crate) struct Plane {
+    pub(crate) listener: TcpListener,
+    pub(crate) router: Router,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) open: IntGauge,
+    pub(crate) drain: Drain,
+}
+
+impl Plane {
+    /// Accepts until the drain stops it.
+    pub(crate) async fn serve(self) {
+        let permits = Arc::new(Semaphore::new(self.limits.connections as usize));
+        let server = Arc::new(server(&self.limits));
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&self.listener, &permits) => accepted,
+                () = self.drain.stopping.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer, permit)) => self.connect(&server, stream, peer, permit),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+        // The kernel has accepted these for us already: closing the listener would reset them.
+        while let Ok(Ok((stream, peer, permit))) =
+            tokio::time::timeout(Duration::from_millis(1), accept(&self.listener, &permits)).await
+        {
+            self.connect(&server, stream, peer, permit);
+        }
+    }
+
+    fn connect(
+        &self,
+        server: &Arc<auto::Builder<TokioExecutor>>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let connection = Connection {
+            server: server.clone(),
+            router: self.router.clone(),
+            limits: self.limits.clone(),
+            drain: self.drain.clone(),
+        };
+        let open = OpenConnection::new(self.open.clone(), permit);
+        self.drain.connections.spawn(async move {
+            connection.serve(stream, peer).await;
+            drop(open);
+        });
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    // First the permit: connections over the limit wait in the kernel, which bounds them too.
+    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, permit))
+}
+
+fn server(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HTTP2_HEADER_BYTES)
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(limits.header_timeout);
+    server
+}
+
+/// Counts a connection while it is open.
+struct OpenConnection {
+    open: IntGauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenConnection {
+    fn new(open: IntGauge, permit: OwnedSemaphorePermit) -> Self {
+        open.inc();
+        Self { open, _permit: permit }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+struct Connection {
+    server: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    limits: ConnectionLimits,
+    drain: Drain,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let router = self.router;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let stream = TokioIo::new(PatientStream::new(stream, &self.limits));
+        let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = self.drain.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = &mut connection => ended,
+                    () = self.drain.cut.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = ended {
+            // Clients break connections in every possible way: that is no event for an operator.
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    }
+}
+
+/// A connection whose client may not keep us waiting for ever: not before its first byte, which the
+/// HTTP server waits for without a timer, and not with taking what we send.
+struct PatientStream {
+    stream: TcpStream,
+    write_timeout: Duration,
+    /// Runs until the first byte has come.
+    silence: Option<Pin<Box<Sleep>>>,
+    /// Runs while the client takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl PatientStream {
+    fn new(stream: TcpStream, limits: &ConnectionLimits) -> Self {
+        let silence = Some(Box::pin(tokio::time::sleep(limits.header_timeout)));
+        Self { stream, write_timeout: limits.write_timeout, silence, stall: None }
+    }
+
+    /// Passes a result of writing on, with an end to the waiting.
+    fn patient<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let timeout = self.write_timeout;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for PatientStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match (&read, &mut self.silence) {
+            (Poll::Ready(_), _) => self.silence = None,
+            (Poll::Pending, Some(silence)) => {
+                return silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+            }
+            (Poll::Pending, None) => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for PatientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.patient(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.patient(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.patient(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.patient(cx, shut)
+    }
+}

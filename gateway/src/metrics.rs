@@ -1,0 +1,246 @@
+//! Every metric of the process, with its help text and unit, in one place.
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use wasmway_scheduler::{Failure, LoadSource, Receipt, Scheduler, WASMTIME_VERSION};
+
+/// Functions with labels of their own; what comes after them is counted under `_other`.
+const LABELLED_FUNCTIONS: usize = 2000;
+
+/// Seconds, from 50 us to 30 s.
+const SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
+];
+/// Bytes, from 64 KiB to 4 GiB.
+const BYTES: &[f64] = &[
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+    1_073_741_824.0,
+    4_294_967_296.0,
+];
+
+const FUNCTION: &[&str] = &["namespace", "function"];
+
+/// All metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    invocations: IntCounterVec,
+    duration: HistogramVec,
+    cpu: HistogramVec,
+    memory: HistogramVec,
+    cold_starts: IntCounterVec,
+    request_bytes: IntCounterVec,
+    response_bytes: IntCounterVec,
+    rejected: IntCounterVec,
+    instances: IntGaugeVec,
+    pool_slots: IntGaugeVec,
+    pool_slots_used: IntGaugeVec,
+    programs_loaded: IntGauge,
+    program_loads: IntCounterVec,
+    compile_duration: prometheus::Histogram,
+    deploys: IntCounterVec,
+    connections: IntGaugeVec,
+    labelled: Mutex<HashSet<(String, String)>>,
+}
+
+/// The metrics of one function.
+pub(crate) struct FunctionMetrics {
+    namespace: String,
+    function: String,
+    ok: prometheus::IntCounter,
+    invocations: IntCounterVec,
+    duration: prometheus::Histogram,
+    cpu: prometheus::Histogram,
+    memory: prometheus::Histogram,
+    cold_starts: prometheus::IntCounter,
+    request_bytes: prometheus::IntCounter,
+    response_bytes: prometheus::IntCounter,
+    rejected: IntCounterVec,
+}
+
+impl Metrics {
+    /// Declares and registers everything.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            kept(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let gauge =
+            |name: &str, help: &str, labels: &[&str]| kept(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?);
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            kept(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), FUNCTION)?)
+        };
+        let metrics = Self {
+            invocations: counter(
+                "wasmway_invocations_total",
+                "Invocations that have ended, by how.",
+                &["namespace", "function", "outcome"],
+            )?,
+            duration: histogram(
+                "wasmway_invocation_duration_seconds",
+                "Wall-clock time of an invocation, its bodies included.",
+                SECONDS,
+            )?,
+            cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
+            memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
+            cold_starts: counter(
+                "wasmway_cold_starts_total",
+                "Invocations whose program was not in memory.",
+                FUNCTION,
+            )?,
+            request_bytes: counter(
+                "wasmway_request_bytes_total",
+                "Bytes of request bodies that functions read.",
+                FUNCTION,
+            )?,
+            response_bytes: counter(
+                "wasmway_response_bytes_total",
+                "Bytes of response bodies that functions sent.",
+                FUNCTION,
+            )?,
+            rejected: counter(
+                "wasmway_rejected_total",
+                "Requests that were turned away before they ran.",
+                &["reason"],
+            )?,
+            instances: gauge("wasmway_instances", "Instances that are alive.", &["engine"])?,
+            pool_slots: gauge("wasmway_pool_slots", "Instances that the pool can hold at once.", &["engine"])?,
+            pool_slots_used: gauge("wasmway_pool_slots_used", "Slots of the pool that are taken.", &["engine"])?,
+            programs_loaded: kept(&registry, IntGauge::new("wasmway_programs_loaded", "Programs in memory.")?)?,
+            program_loads: counter(
+                "wasmway_program_loads_total",
+                "Programs loaded into memory, by where they came from.",
+                &["source"],
+            )?,
+            compile_duration: kept(
+                &registry,
+                prometheus::Histogram::with_opts(
+                    HistogramOpts::new("wasmway_compile_duration_seconds", "Time to compile an uploaded component.")
+                        .buckets(vec![0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0]),
+                )?,
+            )?,
+            deploys: counter("wasmway_deploys_total", "Deploys, by how they ended.", &["result"])?,
+            connections: gauge("wasmway_http_connections", "Open connections of clients.", &["plane"])?,
+            labelled: Mutex::default(),
+            registry: registry.clone(),
+        };
+        let info = gauge("wasmway_build_info", "The version that runs; always 1.", &["version", "wasmtime"])?;
+        info.with_label_values(&[env!("CARGO_PKG_VERSION"), WASMTIME_VERSION]).set(1);
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The metrics of a function. Past [`LABELLED_FUNCTIONS`] of them, functions share one set.
+    pub(crate) fn function(&self, namespace: &str, function: &str) -> FunctionMetrics {
+        let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), function.to_owned());
+        let known = labelled.contains(&key) || (labelled.len() < LABELLED_FUNCTIONS && labelled.insert(key));
+        let (namespace, function) = if known { (namespace, function) } else { ("_other", "_other") };
+        let labels = [namespace, function];
+        FunctionMetrics {
+            namespace: namespace.to_owned(),
+            function: function.to_owned(),
+            ok: self.invocations.with_label_values(&[namespace, function, "ok"]),
+            invocations: self.invocations.clone(),
+            duration: self.duration.with_label_values(&labels),
+            cpu: self.cpu.with_label_values(&labels),
+            memory: self.memory.with_label_values(&labels),
+            cold_starts: self.cold_starts.with_label_values(&labels),
+            request_bytes: self.request_bytes.with_label_values(&labels),
+            response_bytes: self.response_bytes.with_label_values(&labels),
+            rejected: self.rejected.clone(),
+        }
+    }
+
+    /// Counts a request that never reached a function.
+    pub(crate) fn rejected(&self, reason: &str) {
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn deployed(&self, result: &str) {
+        self.deploys.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn compiled(&self, took: Duration) {
+        self.compile_duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn connections(&self, plane: &str) -> IntGauge {
+        self.connections.with_label_values(&[plane])
+    }
+
+    /// The text that Prometheus scrapes, with what the scheduler knows as of now.
+    pub(crate) fn scrape(&self, scheduler: &Scheduler) -> prometheus::Result<String> {
+        for usage in scheduler.usage() {
+            let engine = &[usage.world.as_str()];
+            self.instances.with_label_values(engine).set(usage.used.into());
+            self.pool_slots.with_label_values(engine).set(usage.slots.into());
+            self.pool_slots_used.with_label_values(engine).set(usage.used.into());
+        }
+        self.programs_loaded.set(scheduler.programs_loaded() as i64);
+        for (source, label) in [(LoadSource::Cache, "cache"), (LoadSource::Compile, "compile")] {
+            let counter = self.program_loads.with_label_values(&[label]);
+            counter.inc_by(scheduler.program_loads(source).saturating_sub(counter.get()));
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+fn kept<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+impl FunctionMetrics {
+    /// Counts an invocation that is over.
+    pub(crate) fn observe(&self, receipt: &Receipt) {
+        match &receipt.failure {
+            Some(Failure::FunctionBusy { .. }) => return self.rejected.with_label_values(&["function-busy"]).inc(),
+            Some(Failure::NodeBusy) => return self.rejected.with_label_values(&["node-busy"]).inc(),
+            Some(failure) => {
+                let labels = [self.namespace.as_str(), self.function.as_str(), failure.outcome().as_str()];
+                self.invocations.with_label_values(&labels).inc();
+            }
+            None => self.ok.inc(),
+        }
+        self.duration.observe(receipt.wall.as_secs_f64());
+        self.cpu.observe(receipt.cpu.as_secs_f64());
+        self.memory.observe(receipt.memory_bytes as f64);
+        self.request_bytes.inc_by(receipt.bytes_in);
+        self.response_bytes.inc_by(receipt.bytes_out);
+        if receipt.cold {
+            self.cold_starts.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_past_the_cap_share_labels() {
+        let metrics = Metrics::new().unwrap();
+        for number in 0..LABELLED_FUNCTIONS {
+            metrics.function("default", &format!("f{number}"));
+        }
+        assert_eq!(metrics.function("default", "one-more").function, "_other");
+        assert_eq!(metrics.function("default", "f7").function, "f7");
+    }
+}

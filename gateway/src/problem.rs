@@ -1,0 +1,207 @@
+//! Errors as clients see them: RFC 9457 problem documents with a stable `code`.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+use wasmway_scheduler::{Failure, RETRY_AFTER};
+
+/// Whose failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// The platform, or the client's use of it.
+    Platform,
+    /// The function that was called.
+    Function,
+}
+
+/// A problem document (RFC 9457), `application/problem+json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Identifies the kind of problem; ends in `code`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[serde(serialize_with = "status_number")]
+    #[schema(value_type = u16)]
+    status: StatusCode,
+    /// What happened this time, and what to do.
+    detail: String,
+    /// Stable name of the kind, for programs.
+    pub(crate) code: &'static str,
+    /// Whose failure it is.
+    source: Source,
+    /// The id that the log knows this request by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    /// A problem of the platform, or of how it was used.
+    pub(crate) fn platform(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(Source::Platform, status, code, title, detail.into())
+    }
+
+    fn new(source: Source, status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
+        let kind = format!("urn:wasmway:problem:{code}");
+        Self { kind, title, status, detail, code, source, request_id: None }
+    }
+
+    /// A failure of ours. Its cause goes to the log, not to the client.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        let reference = uuid::Uuid::now_v7().simple().to_string();
+        tracing::error!(%cause, reference, "internal error");
+        let detail = format!("the platform failed; its log has the cause under {reference}");
+        Self::platform(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+    }
+
+    /// The disk is full.
+    pub(crate) fn storage_full() -> Self {
+        let detail = "no storage is left on this node; functions go on being served. Make room and try again";
+        Self::platform(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "Storage full", detail)
+    }
+
+    /// No function answers at this address.
+    pub(crate) fn unknown_function(what: impl Into<String>) -> Self {
+        Self::platform(StatusCode::NOT_FOUND, "unknown-function", "Unknown function", what)
+    }
+
+    /// What a failed invocation looks like to the client. Details of the function are shown only where
+    /// its manifest says `debug = true`.
+    pub(crate) fn of_failure(failure: &Failure, debug: bool) -> Self {
+        let (source, status, code, title, public) = describe(failure);
+        Self::new(source, status, code, title, if debug { failure.to_string() } else { public.to_owned() })
+    }
+
+    pub(crate) fn with_request_id(mut self, request_id: &str) -> Self {
+        self.request_id = Some(request_id.to_owned());
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+type Description = (Source, StatusCode, &'static str, &'static str, &'static str);
+
+/// Failure -> source, status, code, title and the text for strangers. Without a wildcard: a new failure
+/// must be given an answer.
+fn describe(failure: &Failure) -> Description {
+    use Source::{Function, Platform};
+    match failure {
+        Failure::Trap(_) => (
+            Function,
+            StatusCode::BAD_GATEWAY,
+            "function-trapped",
+            "The function failed",
+            "the function stopped with an error",
+        ),
+        Failure::NoResponse | Failure::ErrorCode(_) => (
+            Function,
+            StatusCode::BAD_GATEWAY,
+            "no-response",
+            "The function sent no response",
+            "the function ended without a response",
+        ),
+        Failure::Memory { .. } => (
+            Function,
+            StatusCode::BAD_GATEWAY,
+            "memory-limit",
+            "Memory limit reached",
+            "the function needed more memory than it may use",
+        ),
+        Failure::Cpu { .. } => (
+            Function,
+            StatusCode::GATEWAY_TIMEOUT,
+            "cpu-limit",
+            "CPU limit reached",
+            "the function used up its CPU time for one request",
+        ),
+        Failure::Timeout { .. } => (
+            Function,
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "Time limit reached",
+            "the function did not finish in time",
+        ),
+        Failure::HostLimit(_) => (
+            Function,
+            StatusCode::BAD_GATEWAY,
+            "host-limit",
+            "Host limit reached",
+            "the function asked the host for more than it may",
+        ),
+        Failure::RequestTooLarge { .. } => (
+            Platform,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "Request body too large",
+            "the request body is larger than the function takes; send less",
+        ),
+        Failure::ResponseTooLarge { .. } => (
+            Function,
+            StatusCode::BAD_GATEWAY,
+            "response-too-large",
+            "Response body too large",
+            "the function's response is larger than it may be",
+        ),
+        Failure::FunctionBusy { .. } => (
+            Platform,
+            StatusCode::TOO_MANY_REQUESTS,
+            "function-busy",
+            "The function is busy",
+            "the function has as many requests open as it may; try again soon",
+        ),
+        Failure::NodeBusy => (
+            Platform,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "node-busy",
+            "The node is busy",
+            "all slots are taken; try again soon",
+        ),
+        Failure::Unloadable(_) => (
+            Platform,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "function-unloadable",
+            "The function cannot be loaded",
+            "the platform could not load the function; its log has the cause",
+        ),
+        Failure::HostPanic | Failure::Cancelled => (
+            Platform,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "the platform failed; its log has the cause",
+        ),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(&self)).into_response();
+        // For whoever knows the request's id.
+        response.extensions_mut().insert(self.clone());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"wasmway\""));
+        }
+        response
+    }
+}

@@ -1,0 +1,102 @@
+//! Which function answers where: an immutable table that is swapped whole, so that a request sees one
+//! state of it and takes no lock.
+
+use crate::{address::Address, journal::Journal, metrics::FunctionMetrics};
+use std::{collections::HashMap, sync::Arc};
+use wasmway_registry::manifest::RouteRule;
+use wasmway_scheduler::Function;
+
+/// A function that is served, with all that its requests need.
+pub(crate) struct Served {
+    pub(crate) function: Function,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) metrics: FunctionMetrics,
+    /// Failures are shown to the client in full.
+    pub(crate) debug: bool,
+    /// The addresses that it asked for.
+    pub(crate) routes: Vec<RouteRule>,
+}
+
+/// A function and how much of the path led to it.
+pub(crate) struct Match<'a> {
+    pub(crate) served: &'a Arc<Served>,
+    /// Bytes of the path that the function does not see.
+    pub(crate) prefix: usize,
+}
+
+/// The routes of all functions.
+#[derive(Default)]
+pub(crate) struct RouteTable {
+    /// By `function` (in the namespace `default`) and by `function.namespace`.
+    by_name: HashMap<String, Arc<Served>>,
+    /// By host, then path prefix, longest first. The empty host is any.
+    by_host: HashMap<String, Vec<(String, Arc<Served>)>>,
+    /// With a dot before it.
+    domain: Option<String>,
+}
+
+impl RouteTable {
+    pub(crate) fn new(functions: impl IntoIterator<Item = Arc<Served>>, domain: Option<&str>) -> Self {
+        let mut table = Self { domain: domain.map(|domain| format!(".{domain}")), ..Self::default() };
+        for served in functions {
+            let (namespace, name) = (served.function.namespace(), served.function.name());
+            if namespace == "default" {
+                table.by_name.insert(name.to_owned(), served.clone());
+            }
+            table.by_name.insert(format!("{name}.{namespace}"), served.clone());
+            for route in &served.routes {
+                let host = route.host().unwrap_or_default().to_owned();
+                table.by_host.entry(host).or_default().push((route.path().to_owned(), served.clone()));
+            }
+        }
+        for routes in table.by_host.values_mut() {
+            routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        }
+        table
+    }
+
+    /// The function of a name in a namespace.
+    pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<&Arc<Served>> {
+        self.by_name.get(&format!("{name}.{namespace}"))
+    }
+
+    /// The function that answers at an address. A host that somebody declared comes first, then a host
+    /// below our domain, then the name at the head of the path, and last the paths that were declared for
+    /// any host: so that nobody can put a path before another's name.
+    pub(crate) fn find(&self, address: &Address<'_>) -> Option<Match<'_>> {
+        let lower;
+        let host = match address.host {
+            Some(host) if host.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                lower = host.to_ascii_lowercase();
+                lower.as_str()
+            }
+            Some(host) => host,
+            None => "",
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let declared = if host.is_empty() { None } else { self.declared(host, address.path) };
+        declared
+            .or_else(|| self.below_domain(host))
+            .or_else(|| self.at_path(address.path))
+            .or_else(|| self.declared("", address.path))
+    }
+
+    fn declared(&self, host: &str, path: &str) -> Option<Match<'_>> {
+        let covers = |prefix: &str| {
+            prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let (prefix, served) = self.by_host.get(host)?.iter().find(|(prefix, _)| covers(prefix))?;
+        Some(Match { served, prefix: if prefix == "/" { 0 } else { prefix.len() } })
+    }
+
+    fn below_domain(&self, host: &str) -> Option<Match<'_>> {
+        let name = host.strip_suffix(self.domain.as_deref()?)?;
+        Some(Match { served: self.by_name.get(name)?, prefix: 0 })
+    }
+
+    fn at_path(&self, path: &str) -> Option<Match<'_>> {
+        let rest = path.strip_prefix('/')?;
+        let name = rest.split('/').next()?;
+        Some(Match { served: self.by_name.get(name)?, prefix: 1 + name.len() })
+    }
+}

@@ -1,0 +1,264 @@
+//! Artifacts: the components themselves, stored by the digest of their bytes.
+//!
+//! ```text
+//! artifacts/incoming/upload-*      being uploaded or checked; removed when the registry opens
+//! artifacts/sha256/ab/abcd...      stored; the name is the digest, so a file never changes
+//! ```
+//!
+//! An upload streams into `incoming`, is hashed on the way, and moves to its place by one rename after its bytes
+//! have reached the disk: under its name there is the whole artifact or nothing.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::TempPath;
+use tokio::io::AsyncWriteExt;
+
+use crate::digest::{Digest, DigestWriter};
+use crate::durable::{create_private_folder, is_storage_full, sync_folder};
+
+/// Bytes read at a time when an artifact is hashed again.
+const VERIFY_READ_BYTES: usize = 128 * 1024;
+
+/// Why an artifact could not be stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// The upload is longer than its caller allows.
+    #[error("the artifact is larger than {limit} bytes")]
+    TooLarge {
+        /// The most bytes that were allowed.
+        limit: u64,
+    },
+    /// The disk or this user's share of it is full.
+    #[error("no storage is left for artifacts")]
+    StorageFull(#[source] io::Error),
+    /// Any other failure of the file system.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl ArtifactError {
+    /// For `map_err`: the error of trying to `action` the file or folder `path`.
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| {
+            if is_storage_full(&source) {
+                return Self::StorageFull(source);
+            }
+            let path = path.to_owned();
+            Self::Io { action, path, source }
+        }
+    }
+}
+
+/// The artifacts of one data directory. Clones share the same store.
+#[derive(Debug, Clone)]
+pub struct ArtifactStore {
+    folders: Arc<Folders>,
+}
+
+#[derive(Debug)]
+struct Folders {
+    incoming: PathBuf,
+    sha256: PathBuf,
+}
+
+/// A stored artifact, open for reading.
+#[derive(Debug)]
+pub struct Artifact {
+    /// Its bytes, from the start.
+    pub file: tokio::fs::File,
+    /// How many they are.
+    pub size: u64,
+}
+
+impl ArtifactStore {
+    /// Opens the store in the folder `root`, creating it if need be. Blocks on the file system.
+    ///
+    /// Uploads that a crash left behind are removed, so nobody else may have this store open.
+    pub(crate) fn open_root(root: &Path) -> Result<Self, ArtifactError> {
+        let folders = Folders { incoming: root.join("incoming"), sha256: root.join("sha256") };
+        for folder in [&folders.incoming, &folders.sha256] {
+            create_private_folder(folder).map_err(ArtifactError::io("create", folder))?;
+        }
+        remove_leftovers(&folders.incoming)?;
+        Ok(Self { folders: Arc::new(folders) })
+    }
+
+    /// Begins an upload of at most `max_bytes`. It is gone without a trace when it is dropped.
+    pub async fn upload(&self, max_bytes: u64) -> Result<Upload, ArtifactError> {
+        let store = self.clone();
+        blocking(move || {
+            let incoming = &store.folders.incoming;
+            let (file, path) = tempfile::Builder::new()
+                .prefix("upload-")
+                .tempfile_in(incoming)
+                .map_err(ArtifactError::io("create a file in", incoming))?
+                .into_parts();
+            Ok(Upload { path, file: file.into(), digest: DigestWriter::new(), size: 0, max_bytes, store })
+        })
+        .await
+    }
+
+    /// Opens a stored artifact; `None` if there is none of that digest.
+    pub async fn open(&self, digest: &Digest) -> Result<Option<Artifact>, ArtifactError> {
+        let path = self.path(digest);
+        blocking(move || {
+            let Some(file) = open_if_there(&path)? else {
+                return Ok(None);
+            };
+            let size = file.metadata().map_err(ArtifactError::io("look at", &path))?.len();
+            Ok(Some(Artifact { file: file.into(), size }))
+        })
+        .await
+    }
+
+    /// Where the artifact of that digest is, or would be.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.folders.sha256.join(&hex[..2]).join(hex)
+    }
+
+    /// Reads the stored artifact again and says whether it still has this digest: `false` when it is missing or its
+    /// bytes have changed. Uploading the same artifact again mends it.
+    pub async fn verify(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        let path = self.path(digest);
+        let digest = *digest;
+        blocking(move || {
+            let Some(file) = open_if_there(&path)? else {
+                return Ok(false);
+            };
+            let mut found = DigestWriter::new();
+            let mut bytes = io::BufReader::with_capacity(VERIFY_READ_BYTES, file);
+            io::copy(&mut bytes, &mut found).map_err(ArtifactError::io("read", &path))?;
+            Ok(found.finish() == digest)
+        })
+        .await
+    }
+}
+
+/// An artifact that is being uploaded.
+#[derive(Debug)]
+pub struct Upload {
+    path: TempPath,
+    file: tokio::fs::File,
+    digest: DigestWriter,
+    size: u64,
+    max_bytes: u64,
+    store: ArtifactStore,
+}
+
+impl Upload {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ArtifactError> {
+        let size = self.size.saturating_add(chunk.len() as u64);
+        if size > self.max_bytes {
+            return Err(ArtifactError::TooLarge { limit: self.max_bytes });
+        }
+        self.file.write_all(chunk).await.map_err(ArtifactError::io("write", &self.path))?;
+        self.digest.update(chunk);
+        self.size = size;
+        Ok(())
+    }
+
+    /// Ends the upload: its digest and size are known, it is readable at its path, and not yet stored.
+    pub async fn seal(mut self) -> Result<Sealed, ArtifactError> {
+        self.file.flush().await.map_err(ArtifactError::io("write", &self.path))?;
+        let file = self.file.into_std().await;
+        let written = file.metadata().map_err(ArtifactError::io("look at", &self.path))?.len();
+        if written != self.size {
+            // A write that was cancelled halfway leaves bytes that were never hashed.
+            let cut = io::Error::new(io::ErrorKind::InvalidData, "a write was cut short");
+            return Err(ArtifactError::io("seal", &self.path)(cut));
+        }
+        Ok(Sealed { path: self.path, file, digest: self.digest.finish(), size: self.size, store: self.store })
+    }
+}
+
+/// An artifact that has arrived whole. [`Sealed::commit`] stores it; dropped, it is gone.
+#[derive(Debug)]
+pub struct Sealed {
+    path: TempPath,
+    file: File,
+    digest: Digest,
+    size: u64,
+    store: ArtifactStore,
+}
+
+impl Sealed {
+    /// Where its bytes can be read until it is stored or dropped.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Stores it. When this returns, neither a crash nor a power cut loses it.
+    ///
+    /// One of the same digest that is stored already is replaced, which changes nothing for its readers, and mends
+    /// it if it was damaged.
+    pub async fn commit(self) -> Result<(), ArtifactError> {
+        blocking(move || {
+            let place = self.store.path(&self.digest);
+            let sha256 = &self.store.folders.sha256;
+            let folder = place.parent().unwrap_or(sha256);
+            self.file.sync_all().map_err(ArtifactError::io("flush", &self.path))?;
+            create_private_folder(folder).map_err(ArtifactError::io("create", folder))?;
+            // Even if the folder was there: whoever created it a moment ago may not have come this far.
+            sync_folder(sha256).map_err(ArtifactError::io("flush", sha256))?;
+            self.path.persist(&place).map_err(|error| ArtifactError::io("rename a file to", &place)(error.error))?;
+            sync_folder(folder).map_err(ArtifactError::io("flush", folder))
+        })
+        .await
+    }
+}
+
+fn remove_leftovers(incoming: &Path) -> Result<(), ArtifactError> {
+    let entries = fs::read_dir(incoming).map_err(ArtifactError::io("list", incoming))?;
+    for entry in entries {
+        let path = entry.map_err(ArtifactError::io("list", incoming))?.path();
+        fs::remove_file(&path).map_err(ArtifactError::io("remove", &path))?;
+        tracing::info!(path = %path.display(), "removed an unfinished upload");
+    }
+    Ok(())
+}
+
+fn open_if_there(path: &Path) -> Result<Option<File>, ArtifactError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(ArtifactError::io("open", path)(error)),
+    }
+}
+
+/// Runs `work` on a thread that may block.
+async fn blocking<T, W>(work: W) -> Result<T, ArtifactError>
+where
+    T: Send + 'static,
+    W: FnOnce() -> Result<T, ArtifactError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that is shutting down gives up on work before it has begun.
+            Err(cancelled) => Err(ArtifactError::io("work on", Path::new("artifacts"))(io::Error::other(cancelled))),
+        },
+    }
+}

@@ -1,0 +1,71 @@
+//! Rows of the database, and the records they stand for.
+
+use std::fmt::Display;
+
+use jiff::Timestamp;
+use sqlx::FromRow;
+
+use crate::error::RegistryError;
+use crate::names::{FunctionName, Namespace};
+use crate::records::{Function, VersionRecord};
+
+/// A version as the columns `v.*` of `versions` and `active` give it.
+#[derive(FromRow)]
+pub(super) struct VersionRow {
+    version: i64,
+    digest: String,
+    size: i64,
+    world: String,
+    imports: String,
+    manifest: String,
+    created_at: i64,
+    active: bool,
+}
+
+/// A function with its active version.
+#[derive(FromRow)]
+pub(super) struct FunctionRow {
+    namespace: String,
+    name: String,
+    function_created_at: i64,
+    deployed_at: i64,
+    #[sqlx(flatten)]
+    active: VersionRow,
+}
+
+impl VersionRow {
+    /// The record, of a version of `holder` (`namespace/name`).
+    pub(super) fn record(self, holder: impl Display) -> Result<VersionRecord, RegistryError> {
+        Ok(VersionRecord {
+            version: read("version", &holder, self.version.try_into())?,
+            digest: read("digest", &holder, self.digest.parse())?,
+            size: read("size", &holder, self.size.try_into())?,
+            world: self.world,
+            imports: read("list of imports", &holder, serde_json::from_str(&self.imports))?,
+            manifest: read("manifest", &holder, serde_json::from_str(&self.manifest))?,
+            created_at: read("time", &holder, Timestamp::from_microsecond(self.created_at))?,
+            active: self.active,
+        })
+    }
+}
+
+impl FunctionRow {
+    pub(super) fn record(self) -> Result<Function, RegistryError> {
+        let holder = format!("{}/{}", self.namespace, self.name);
+        Ok(Function {
+            namespace: read("namespace", &holder, Namespace::try_from(self.namespace))?,
+            name: read("name", &holder, FunctionName::try_from(self.name))?,
+            created_at: read("time", &holder, Timestamp::from_microsecond(self.function_created_at))?,
+            deployed_at: read("time", &holder, Timestamp::from_microsecond(self.deployed_at))?,
+            active: self.active.record(&holder)?,
+        })
+    }
+}
+
+/// What was stored, or which part of whose record it cannot be.
+pub(super) fn read<T, E>(what: &'static str, holder: impl Display, stored: Result<T, E>) -> Result<T, RegistryError>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    stored.map_err(|source| RegistryError::Unreadable { what, holder: holder.to_string(), source: source.into() })
+}

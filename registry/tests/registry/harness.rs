@@ -1,0 +1,123 @@
+//! A registry in a folder of its own, and short ways to use it.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use wasmway_registry::{
+    Deployed, Digest, Function, FunctionName, Manifest, Namespace, NewVersion, Registry, RegistryError, Version,
+};
+
+/// An open registry; its folder goes when it is dropped.
+pub(crate) struct TestRegistry {
+    pub(crate) registry: Registry,
+    dir: TempDir,
+}
+
+impl TestRegistry {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = Registry::open(dir.path()).await.unwrap();
+        Self { registry, dir }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Drops the registry without closing it, as a crash would, and opens its folder again.
+    pub(crate) async fn reopen(self) -> Self {
+        let Self { registry, dir } = self;
+        drop(registry);
+        let registry = Registry::open(dir.path()).await.unwrap();
+        Self { registry, dir }
+    }
+
+    pub(crate) async fn store(&self, bytes: &[u8]) -> Digest {
+        store(&self.registry, bytes).await
+    }
+
+    /// Stores `component` and deploys it with the manifest of that text.
+    pub(crate) async fn deploy(&self, function: &str, component: &str, manifest: &str) -> Deployed {
+        self.try_deploy(function, component, manifest).await.unwrap()
+    }
+
+    pub(crate) async fn try_deploy(
+        &self,
+        function: &str,
+        component: &str,
+        manifest: &str,
+    ) -> Result<Deployed, RegistryError> {
+        deploy(&self.registry, function, component, manifest).await
+    }
+
+    pub(crate) async fn rollback(&self, function: &str, to: Option<u32>) -> Result<Function, RegistryError> {
+        let (namespace, name) = parse(function);
+        self.registry.rollback(&namespace, &name, to.map(version)).await
+    }
+
+    pub(crate) async fn delete(&self, function: &str) -> bool {
+        let (namespace, name) = parse(function);
+        self.registry.delete(&namespace, &name).await.unwrap()
+    }
+
+    pub(crate) async fn function(&self, function: &str) -> Option<Function> {
+        let (namespace, name) = parse(function);
+        self.registry.function(&namespace, &name).await.unwrap()
+    }
+
+    /// The numbers of the function's versions, newest first, and which is active.
+    pub(crate) async fn versions(&self, function: &str) -> Option<(Vec<u32>, u32)> {
+        let (namespace, name) = parse(function);
+        let versions = self.registry.versions(&namespace, &name).await.unwrap()?;
+        let mut active = versions.iter().filter(|v| v.active).map(|v| v.version.get());
+        let the_active = active.next().unwrap();
+        assert_eq!(active.next(), None, "one version is active");
+        Some((versions.iter().map(|v| v.version.get()).collect(), the_active))
+    }
+
+    pub(crate) async fn revision(&self) -> u64 {
+        self.registry.snapshot().await.unwrap().revision
+    }
+}
+
+pub(crate) async fn store(registry: &Registry, bytes: &[u8]) -> Digest {
+    let mut upload = registry.artifacts().upload(1 << 20).await.unwrap();
+    upload.write(bytes).await.unwrap();
+    let sealed = upload.seal().await.unwrap();
+    let digest = sealed.digest();
+    sealed.commit().await.unwrap();
+    digest
+}
+
+pub(crate) async fn deploy(
+    registry: &Registry,
+    function: &str,
+    component: &str,
+    manifest: &str,
+) -> Result<Deployed, RegistryError> {
+    let (namespace, name) = parse(function);
+    let digest = store(registry, component.as_bytes()).await;
+    registry
+        .deploy(NewVersion {
+            namespace,
+            name,
+            digest,
+            size: component.len() as u64,
+            world: "wasi:http/incoming-handler@0.2.10".to_owned(),
+            imports: vec!["wasi:io/streams@0.2.6".to_owned()],
+            manifest: Manifest::from_toml(manifest).unwrap(),
+        })
+        .await
+}
+
+/// `name` or `namespace/name`.
+pub(crate) fn parse(function: &str) -> (Namespace, FunctionName) {
+    match function.split_once('/') {
+        Some((namespace, name)) => (namespace.parse().unwrap(), name.parse().unwrap()),
+        None => (Namespace::default(), function.parse().unwrap()),
+    }
+}
+
+pub(crate) fn version(number: u32) -> Version {
+    i64::from(number).try_into().unwrap()
+}

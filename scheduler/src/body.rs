@@ -1,0 +1,149 @@
+//! The bodies of a request on its way in and of a response on its way out, counted and capped.
+
+use crate::{meter::Meter, outcome::Failure};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::task::JoinHandle;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// A request body as the guest reads it. Nothing is read from the client that the guest does not ask for.
+pub(crate) struct RequestBody<B> {
+    pub(crate) inner: B,
+    pub(crate) limit: u64,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx).map(|frame| match frame? {
+            Ok(frame) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if self.meter.received(bytes) > self.limit {
+                    self.meter.request_too_large();
+                    return Some(Err(Error::HttpRequestBodySize(Some(self.limit))));
+                }
+                Some(Ok(frame))
+            }
+            Err(error) => Some(Err(Error::InternalError(Some(error.to_string())))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A response body on its way to the client.
+pub struct ResponseBody(Kind);
+
+enum Kind {
+    /// The guest is done and this is all it said.
+    Whole(Option<Bytes>),
+    /// The guest goes on writing while this is sent.
+    Streaming(Box<Streaming>),
+}
+
+/// A body that a running guest writes. A guest that fails in the middle makes it fail: a body that is
+/// cut must never look complete.
+struct Streaming {
+    body: WasiBody,
+    /// Runs the guest, while it is not over. Aborted when the client goes away before the end of the body.
+    guest: Option<JoinHandle<()>>,
+    meter: Arc<Meter>,
+    limit: u64,
+}
+
+impl ResponseBody {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        Self(Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    }
+
+    /// `guest` is the task of a guest that is not over.
+    pub(crate) fn streaming(body: WasiBody, guest: Option<JoinHandle<()>>, meter: Arc<Meter>, limit: u64) -> Self {
+        Self(Kind::Streaming(Box::new(Streaming { body, guest, meter, limit })))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        match &mut self.0 {
+            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Streaming(streaming) => streaming.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.0, Kind::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            // What the guest announced is in its `content-length`, if it announced anything.
+            Kind::Streaming(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Streaming {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Poll::Pending };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                if self.meter.sent(bytes) > self.limit {
+                    Some(Err(self.fail(Failure::ResponseTooLarge { limit: self.limit })))
+                } else {
+                    Some(Ok(frame))
+                }
+            }
+            Some(Err(error)) => Some(Err(self.fail(Failure::ErrorCode(error.to_string())))),
+            None => match self.meter.ended().flatten() {
+                Some(failure) => Some(Err(failure)),
+                None => {
+                    self.complete();
+                    None
+                }
+            },
+        })
+    }
+
+    /// The body has come to a good end. The guest may go on until its deadline with what it has left to do.
+    fn complete(&mut self) {
+        self.guest = None;
+        self.meter.body_done();
+    }
+
+    fn fail(&self, failure: Failure) -> Failure {
+        // The guest may have failed first, and this be a consequence.
+        self.meter.end(Some(failure.clone()));
+        self.meter.ended().flatten().unwrap_or(failure)
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if let Some(guest) = &self.guest {
+            guest.abort();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Native code on disk, one file per component and engine, made again whenever it is not what we wrote.
+//!
+//! # Safety
+//! This is the one file of Wasmway with `unsafe` code. Loading native code means trusting it: wasmtime
+//! checks that the file is meant for this engine, not that its instructions are harmless. What makes the
+//! call sound is that a file is loaded only when
+//! 1. it lies in a folder that only the user of the service can enter (mode 0700), and
+//! 2. a keyed MAC (HMAC-SHA256) over all of its bytes, made when our own compiler wrote it, still
+//!    matches, computed over the very file that is then mapped.
+//!
+//! Nothing that was uploaded can be such a file: uploads are compiled, never loaded.
+#![allow(unsafe_code)]
+
+use crate::{component::World, engine};
+use hmac::{Hmac, KeyInit, Mac};
+use rand::RngCore;
+use sha2::Sha256;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+use wasmtime::{Engine, component::Component};
+
+/// The folder of native code.
+pub(crate) struct CodeCache {
+    folder: PathBuf,
+    key: [u8; 32],
+}
+
+/// Names the code of one component for one engine.
+#[derive(Clone, Copy)]
+pub(crate) struct CodeId<'a> {
+    pub(crate) digest: &'a [u8; 32],
+    pub(crate) world: World,
+    pub(crate) engine: &'a Engine,
+}
+
+impl CodeCache {
+    /// Opens the cache in `folder`, which is made if it is not there. Code of other engines is removed.
+    pub(crate) fn open(folder: &Path, engines: [&Engine; 2]) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let key = read_or_make_key(&folder.join("key"))?;
+        let current = engines.map(engine::fingerprint);
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let known = current.iter().any(|name| entry.file_name() == name.as_str());
+            if entry.file_type()?.is_dir() && !known {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        for name in &current {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name))?;
+        }
+        Ok(Self { folder: folder.to_owned(), key })
+    }
+
+    fn path(&self, id: CodeId<'_>) -> PathBuf {
+        let digest: String = id.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(engine::fingerprint(id.engine)).join(format!("{digest}-{}.cwasm", id.world))
+    }
+
+    /// A name for code that is being made, in the same file system.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.folder.join(format!("making-{:016x}", rand::rng().next_u64()))
+    }
+
+    /// Takes over the code that the compiler wrote to `scratch`.
+    pub(crate) fn adopt(&self, id: CodeId<'_>, scratch: &Path) -> io::Result<()> {
+        let path = self.path(id);
+        let mac = self.mac(&mut File::open(scratch)?)?;
+        // Code and MAC go in by rename, so that neither is ever half there. Cut off between the two
+        // they do not match, and the code is made again.
+        let mac_scratch = scratch.with_extension("mac");
+        private_file(&mac_scratch)?.write_all(&mac)?;
+        fs::rename(&mac_scratch, path.with_extension("mac"))?;
+        fs::rename(scratch, &path)
+    }
+
+    /// The component's code, mapped; `None` when there is none that can be trusted and used.
+    pub(crate) fn load(&self, id: CodeId<'_>) -> Option<Component> {
+        let path = self.path(id);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => return distrust(&path, &error.to_string()),
+        };
+        match self.verify(&mut file, &path) {
+            Ok(true) => {}
+            Ok(false) => return distrust(&path, "it is not what was written"),
+            Err(error) => return distrust(&path, &error.to_string()),
+        }
+        let verified = path_of_open(&file, &path);
+        // SAFETY: see the head of this file; `verified` names the open file that was just checked.
+        match unsafe { Component::deserialize_file(id.engine, verified) } {
+            Ok(component) => Some(component),
+            Err(error) => distrust(&path, &format!("{error:#}")),
+        }
+    }
+
+    fn verify(&self, file: &mut File, path: &Path) -> io::Result<bool> {
+        let expected = fs::read(path.with_extension("mac"))?;
+        let mut mac = self.hmac();
+        update(&mut mac, file)?;
+        Ok(mac.verify_slice(&expected).is_ok())
+    }
+
+    fn mac(&self, file: &mut File) -> io::Result<Vec<u8>> {
+        let mut mac = self.hmac();
+        update(&mut mac, file)?;
+        Ok(mac.finalize().into_bytes().to_vec())
+    }
+
+    fn hmac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
+    }
+}
+
+fn update(mac: &mut Hmac<Sha256>, file: &mut File) -> io::Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => mac.update(&buffer[..read]),
+        }
+    }
+}
+
+/// Says why code is not used. It is made again, so that this is no error for the caller.
+fn distrust(path: &Path, why: &str) -> Option<Component> {
+    tracing::warn!(path = %path.display(), why, "native code is not usable and will be compiled again");
+    None
+}
+
+/// A path that leads to this very open file where the system has one, whatever was renamed meanwhile.
+fn path_of_open(file: &File, path: &Path) -> PathBuf {
+    let open = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if open.exists() { open } else { path.to_owned() }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn read_or_make_key(path: &Path) -> io::Result<[u8; 32]> {
+    if let Ok(bytes) = fs::read(path)
+        && let Ok(key) = bytes.try_into()
+    {
+        return Ok(key);
+    }
+    let mut key = [0; 32];
+    rand::rng().fill_bytes(&mut key);
+    private_file(path)?.write_all(&key)?;
+    Ok(key)
+}

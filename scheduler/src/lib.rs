@@ -1,0 +1,40 @@
+//! Running functions: compiling components ahead of time, keeping programs ready, and giving every
+//! request a fresh instance of its own with exact limits.
+//!
+//! The way of one request: [`Scheduler::invoke`] takes the permits and the program, then
+//! [`instance`](crate::instance) makes a `Store`, instantiates, calls, and says how it ended. There is
+//! no SQL, no compiling and no lock held over an await on that way.
+
+mod address;
+mod body;
+mod code_cache;
+mod compile;
+mod compile_worker;
+mod component;
+mod engine;
+mod host;
+mod instance;
+mod limits;
+mod meter;
+mod outbound;
+mod outcome;
+mod program;
+mod scheduler;
+mod stdio;
+
+pub use body::ResponseBody;
+pub use compile::CompileLimits;
+pub use compile_worker::run_compile_worker;
+pub use component::{ComponentSummary, Refusal, World};
+pub use limits::Limits;
+pub use meter::Receipt;
+pub use outbound::{AllowOrigin, OutboundPolicy};
+pub use outcome::{Failure, Outcome};
+pub use program::LoadSource;
+pub use scheduler::{
+    EngineUsage, Function, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
+};
+pub use stdio::{LogSink, OutputStream};
+
+/// The version of the engine that runs the functions, as in `Cargo.lock`.
+pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");

@@ -1,0 +1,259 @@
+//! What one request uses: counted while it runs, handed over once as a [`Receipt`] when it is over.
+
+use crate::outcome::{Failure, Outcome};
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+/// What one invocation used and how it ended.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// CPU time on the clock of the threads that ran the guest, host calls included.
+    pub cpu: Duration,
+    /// Wall-clock time from admission to the last byte of the body or the end of the guest.
+    pub wall: Duration,
+    /// Most bytes of linear memory and tables at once.
+    pub memory_bytes: u64,
+    /// Bytes of the request body that the guest took.
+    pub bytes_in: u64,
+    /// Bytes of the response body that were handed to the connection.
+    pub bytes_out: u64,
+    /// Requests that the guest sent to other hosts.
+    pub outbound_requests: u64,
+    /// The program was not in memory when the request came.
+    pub cold: bool,
+    /// The status that the function answered with; `None` when it gave no answer.
+    pub status: Option<http::StatusCode>,
+    /// How it ended; `None` is a good end.
+    pub failure: Option<Failure>,
+}
+
+impl Receipt {
+    /// The end as a metric label.
+    pub fn outcome(&self) -> Outcome {
+        self.failure.as_ref().map_or(Outcome::Ok, Failure::outcome)
+    }
+}
+
+const GUEST_DONE: u8 = 1;
+const BODY_DONE: u8 = 2;
+
+type OnEnd = Box<dyn FnOnce(Receipt) + Send>;
+
+/// The counters of one request. Shared by the guest's store, the bodies and the task that drives the
+/// guest; when the last of them is gone the receipt is handed over.
+pub(crate) struct Meter {
+    cpu_budget_ns: u64,
+    cpu_used_ns: AtomicU64,
+    /// Thread CPU clock at the start of the poll that is under way.
+    poll_started_ns: AtomicU64,
+    started: Instant,
+    memory_peak: AtomicU64,
+    memory_denied: AtomicBool,
+    request_too_large: AtomicBool,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    outbound_requests: AtomicU64,
+    cold: AtomicBool,
+    status: OnceLock<http::StatusCode>,
+    /// [`GUEST_DONE`] and [`BODY_DONE`].
+    done: AtomicU8,
+    /// The first end that was said is the one that counts.
+    end: OnceLock<Option<Failure>>,
+    on_end: Mutex<Option<OnEnd>>,
+}
+
+/// Nanoseconds of CPU that this thread has used (CLOCK_THREAD_CPUTIME_ID).
+fn thread_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+impl Meter {
+    pub(crate) fn new(cpu_budget: Duration, on_end: impl FnOnce(Receipt) + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            cpu_budget_ns: cpu_budget.as_nanos().min(u128::from(u64::MAX)) as u64,
+            cpu_used_ns: AtomicU64::new(0),
+            poll_started_ns: AtomicU64::new(0),
+            started: Instant::now(),
+            memory_peak: AtomicU64::new(0),
+            memory_denied: AtomicBool::new(false),
+            request_too_large: AtomicBool::new(false),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            outbound_requests: AtomicU64::new(0),
+            cold: AtomicBool::new(false),
+            status: OnceLock::new(),
+            done: AtomicU8::new(0),
+            end: OnceLock::new(),
+            on_end: Mutex::new(Some(Box::new(on_end))),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(cpu_budget: Duration) -> Arc<Self> {
+        Self::new(cpu_budget, |_| {})
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Runs `poll`, charging the thread's CPU time to this request.
+    pub(crate) fn charge<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let before = thread_cpu_ns();
+        self.poll_started_ns.store(before, Relaxed);
+        let result = poll();
+        self.cpu_used_ns.fetch_add(thread_cpu_ns().saturating_sub(before), Relaxed);
+        result
+    }
+
+    /// CPU time used by the poll that is under way on this thread.
+    pub(crate) fn poll_cpu(&self) -> Duration {
+        Duration::from_nanos(thread_cpu_ns().saturating_sub(self.poll_started_ns.load(Relaxed)))
+    }
+
+    /// True when the CPU used so far, with `poll` of the poll that is under way, is over the budget.
+    pub(crate) fn over_budget(&self, poll: Duration) -> bool {
+        self.cpu_used_ns.load(Relaxed).saturating_add(poll.as_nanos() as u64) >= self.cpu_budget_ns
+    }
+
+    pub(crate) fn memory_peak(&self, bytes: u64) {
+        self.memory_peak.fetch_max(bytes, Relaxed);
+    }
+
+    pub(crate) fn memory_denied(&self) {
+        self.memory_denied.store(true, Relaxed);
+    }
+
+    pub(crate) fn was_memory_denied(&self) -> bool {
+        self.memory_denied.load(Relaxed)
+    }
+
+    pub(crate) fn request_too_large(&self) {
+        self.request_too_large.store(true, Relaxed);
+    }
+
+    pub(crate) fn was_request_too_large(&self) -> bool {
+        self.request_too_large.load(Relaxed)
+    }
+
+    /// Counts bytes of the request body; returns the sum.
+    pub(crate) fn received(&self, bytes: usize) -> u64 {
+        self.bytes_in.fetch_add(bytes as u64, Relaxed) + bytes as u64
+    }
+
+    /// Counts bytes of the response body; returns the sum.
+    pub(crate) fn sent(&self, bytes: usize) -> u64 {
+        self.bytes_out.fetch_add(bytes as u64, Relaxed) + bytes as u64
+    }
+
+    /// Counts an outbound request; returns how many there were with it.
+    pub(crate) fn outbound(&self) -> u64 {
+        self.outbound_requests.fetch_add(1, Relaxed) + 1
+    }
+
+    pub(crate) fn cold(&self) {
+        self.cold.store(true, Relaxed);
+    }
+
+    /// Says what the function answered.
+    pub(crate) fn answered(&self, status: http::StatusCode) {
+        // There is one answer a request.
+        let _ = self.status.set(status);
+    }
+
+    /// Says how the request ended. Only the first call counts.
+    pub(crate) fn end(&self, failure: Option<Failure>) {
+        // A later, weaker cause (a client that leaves because the body was cut) must not replace it.
+        let _ = self.end.set(failure);
+    }
+
+    /// Says that the guest has come to a good end.
+    pub(crate) fn guest_done(&self) {
+        self.half_done(GUEST_DONE);
+    }
+
+    /// Says that the body has come to a good end.
+    pub(crate) fn body_done(&self) {
+        self.half_done(BODY_DONE);
+    }
+
+    /// The request ended well when both halves did, whichever was last.
+    fn half_done(&self, half: u8) {
+        if self.done.fetch_or(half, SeqCst) | half == GUEST_DONE | BODY_DONE {
+            self.end(None);
+        }
+    }
+
+    /// How the request ended, when that is known.
+    pub(crate) fn ended(&self) -> Option<Option<Failure>> {
+        self.end.get().cloned()
+    }
+
+    pub(crate) fn receipt(&self) -> Receipt {
+        Receipt {
+            cpu: Duration::from_nanos(self.cpu_used_ns.load(Relaxed)),
+            wall: self.started.elapsed(),
+            memory_bytes: self.memory_peak.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            outbound_requests: self.outbound_requests.load(Relaxed),
+            cold: self.cold.load(Relaxed),
+            status: self.status.get().copied(),
+            failure: self.ended().unwrap_or(Some(Failure::Cancelled)),
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let receipt = self.receipt();
+        let on_end = self.on_end.get_mut().map(Option::take);
+        if let Ok(Some(on_end)) = on_end {
+            on_end(receipt);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_over_one_receipt_when_the_last_holder_is_gone() {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let meter = Meter::new(Duration::from_secs(1), move |receipt| tx.send(receipt).unwrap());
+        let other = meter.clone();
+        meter.end(Some(Failure::NoResponse));
+        meter.end(None);
+        drop(meter);
+        assert!(rx.try_recv().is_err(), "somebody still holds it");
+        drop(other);
+        assert_eq!(rx.recv().unwrap().outcome(), Outcome::NoResponse, "the first end counts");
+        assert!(rx.recv().is_err(), "only one");
+    }
+
+    #[test]
+    fn an_end_that_nobody_said_is_a_client_that_left() {
+        let meter = Meter::for_test(Duration::from_secs(1));
+        assert_eq!(meter.receipt().outcome(), Outcome::Cancelled);
+    }
+
+    #[test]
+    fn charges_work_and_not_waiting() {
+        let meter = Meter::for_test(Duration::from_millis(5));
+        meter.charge(|| std::thread::sleep(Duration::from_millis(20)));
+        assert!(!meter.over_budget(Duration::ZERO), "sleeping is free: {:?}", meter.receipt().cpu);
+        meter.charge(|| while !meter.over_budget(meter.poll_cpu()) {});
+        assert!(meter.over_budget(Duration::ZERO));
+    }
+}

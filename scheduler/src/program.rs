@@ -1,0 +1,236 @@
+//! Programs: components loaded, linked and ready to be instantiated, kept in memory by how much of it
+//! they take and how lately they were used.
+
+use crate::{
+    code_cache::{CodeCache, CodeId},
+    compile::{CompileError, Compiled, Compiler},
+    component::{Refusal, World},
+    engine::{self, PoolSize},
+    host::{self, Host},
+    meter::Meter,
+};
+use moka::future::Cache;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+use wasmtime::{
+    Engine,
+    component::{Component, Linker},
+};
+use wasmtime_wasi_http::handler::ProxyPre;
+
+/// A component that can be instantiated without any further work.
+pub(crate) struct Program {
+    pub(crate) pre: ProxyPre<Host>,
+    /// Bytes of memory that an instance begins with, in its largest memory.
+    pub(crate) initial_memory: u64,
+    /// Bytes of native code and data.
+    size: u64,
+}
+
+/// An engine with everything that is linked into its components.
+pub(crate) struct Runtime {
+    pub(crate) engine: Engine,
+    linker: Linker<Host>,
+    world: World,
+    pool: PoolSize,
+}
+
+impl Runtime {
+    pub(crate) fn new(world: World, pool: PoolSize) -> wasmtime::Result<Self> {
+        let engine = engine::pooled(world, pool)?;
+        let linker = host::linker(&engine, world)?;
+        Ok(Self { engine, linker, world, pool })
+    }
+
+    fn link(&self, component: &Component) -> Result<Program, Refusal> {
+        self.fits(component)?;
+        let pre =
+            self.linker.instantiate_pre(component).map_err(|error| Refusal::UnknownImport(format!("{error:#}")))?;
+        let missing = |error: wasmtime::Error| Refusal::MissingExport(format!("a handler of another shape: {error:#}"));
+        let pre = match self.world {
+            World::Http02 => ProxyPre::P2(wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map_err(missing)?),
+            World::Http03 => ProxyPre::P3(wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map_err(missing)?),
+        };
+        let code = component.image_range();
+        let initial_memory =
+            component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
+        Ok(Program { pre, initial_memory, size: code.end as u64 - code.start as u64 })
+    }
+
+    /// Refuses at deploy what the pool could never hold.
+    fn fits(&self, component: &Component) -> Result<(), Refusal> {
+        let Some(needs) = component.resources_required() else { return Ok(()) };
+        let over = |what: &str, has: u64, limit: u64| {
+            Err(Refusal::OverLimits(format!("the component has {what} of {has}; this node allows {limit}")))
+        };
+        if needs.num_memories > engine::MEMORIES_PER_COMPONENT {
+            return over("a number of memories", needs.num_memories.into(), engine::MEMORIES_PER_COMPONENT.into());
+        }
+        if needs.num_tables > engine::TABLES_PER_COMPONENT {
+            return over("a number of tables", needs.num_tables.into(), engine::TABLES_PER_COMPONENT.into());
+        }
+        if let Some(bytes) = needs.max_initial_memory_size
+            && bytes > self.pool.memory
+        {
+            return over("an initial memory in bytes", bytes, self.pool.memory);
+        }
+        if let Some(elements) = needs.max_initial_table_size
+            && elements > engine::TABLE_ELEMENTS as u64
+        {
+            return over("an initial table in elements", elements, engine::TABLE_ELEMENTS as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Where a program came from when it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadSource {
+    /// Its native code was on disk.
+    Cache,
+    /// It had to be compiled.
+    Compile,
+}
+
+/// Why there is no program.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<CompileError> for LoadError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Refused(refusal) => LoadError::Refused(refusal),
+            CompileError::Worker(error) => LoadError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Bytes that a loaded program takes beside its code (types, tables of the engine), about.
+const PROGRAM_OVERHEAD: u64 = 64 << 10;
+
+/// All that is needed to make a program out of a component.
+pub(crate) struct Loader {
+    runtimes: [Arc<Runtime>; 2],
+    compiler: Compiler,
+    cache: CodeCache,
+    loads_from_cache: AtomicU64,
+    loads_by_compiling: AtomicU64,
+}
+
+impl Loader {
+    pub(crate) fn new(runtimes: [Arc<Runtime>; 2], compiler: Compiler, cache: CodeCache) -> Self {
+        Self { runtimes, compiler, cache, loads_from_cache: AtomicU64::new(0), loads_by_compiling: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn runtime(&self, world: World) -> &Arc<Runtime> {
+        match world {
+            World::Http02 => &self.runtimes[0],
+            World::Http03 => &self.runtimes[1],
+        }
+    }
+
+    pub(crate) fn loads(&self, source: LoadSource) -> u64 {
+        match source {
+            LoadSource::Cache => self.loads_from_cache.load(Relaxed),
+            LoadSource::Compile => self.loads_by_compiling.load(Relaxed),
+        }
+    }
+
+    /// Compiles the component in `path` and keeps the code.
+    pub(crate) async fn compile(&self, digest: &[u8; 32], path: &Path) -> Result<Compiled, LoadError> {
+        let scratch = self.cache.scratch();
+        let compiled = self.compiler.compile(path, &scratch).await?;
+        let world = compiled.summary.world;
+        let id = CodeId { digest, world, engine: &self.runtime(world).engine };
+        self.cache
+            .adopt(id, &scratch)
+            .map_err(|error| LoadError::Failed(format!("the code cannot be kept: {error}")))?;
+        Ok(compiled)
+    }
+
+    /// Loads the program from the code cache, compiling it first when its code is not there or is damaged.
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        digest: [u8; 32],
+        world: World,
+        path: &Path,
+    ) -> Result<Arc<Program>, LoadError> {
+        if let Some(program) = self.load_cached(digest, world).await? {
+            self.loads_from_cache.fetch_add(1, Relaxed);
+            return Ok(program);
+        }
+        self.compile(&digest, path).await?;
+        self.loads_by_compiling.fetch_add(1, Relaxed);
+        let program = self.load_cached(digest, world).await?;
+        program.ok_or_else(|| LoadError::Failed("the code was compiled but cannot be loaded".into()))
+    }
+
+    async fn load_cached(self: &Arc<Self>, digest: [u8; 32], world: World) -> Result<Option<Arc<Program>>, LoadError> {
+        let this = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let runtime = this.runtime(world);
+            let code = this.cache.load(CodeId { digest: &digest, world, engine: &runtime.engine });
+            code.map(|component| runtime.link(&component)).transpose()
+        });
+        match task.await {
+            Ok(Ok(program)) => Ok(program.map(Arc::new)),
+            Ok(Err(refusal)) => Err(LoadError::Refused(refusal)),
+            Err(error) => Err(LoadError::Failed(error.to_string())),
+        }
+    }
+}
+
+/// The programs in memory. The least useful make room for new ones; what a request holds stays alive.
+pub(crate) struct Programs {
+    loader: Arc<Loader>,
+    loaded: Cache<([u8; 32], World), Arc<Program>>,
+}
+
+impl Programs {
+    pub(crate) fn new(loader: Arc<Loader>, max_bytes: u64) -> Self {
+        let weigh = |_: &_, program: &Arc<Program>| {
+            // In KiB, since a weight has 32 bits.
+            u32::try_from((program.size + PROGRAM_OVERHEAD) >> 10).unwrap_or(u32::MAX)
+        };
+        Self { loader, loaded: Cache::builder().weigher(weigh).max_capacity(max_bytes >> 10).build() }
+    }
+
+    pub(crate) fn loader(&self) -> &Arc<Loader> {
+        &self.loader
+    }
+
+    pub(crate) fn loaded(&self) -> u64 {
+        self.loaded.entry_count()
+    }
+
+    /// The program, loaded if it is not there; requests that come meanwhile wait for the one load.
+    pub(crate) async fn get(
+        &self,
+        digest: [u8; 32],
+        world: World,
+        path: &Path,
+        meter: &Meter,
+    ) -> Result<Arc<Program>, LoadError> {
+        if let Some(program) = self.loaded.get(&(digest, world)).await {
+            return Ok(program);
+        }
+        meter.cold();
+        self.load(digest, world, path).await
+    }
+
+    /// Loads the program into memory.
+    pub(crate) async fn load(&self, digest: [u8; 32], world: World, path: &Path) -> Result<Arc<Program>, LoadError> {
+        let load = self.loader.load(digest, world, path);
+        self.loaded.try_get_with((digest, world), load).await.map_err(Arc::unwrap_or_clone)
+    }
+}

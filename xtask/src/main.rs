@@ -1,0 +1,74 @@
+//! The repository's own tasks: `cargo xtask --help`.
+
+mod c_guest;
+mod command;
+mod component;
+mod examples;
+mod guests;
+mod layout;
+mod test;
+mod tidy;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::layout::Layout;
+
+#[derive(Parser)]
+#[command(about = "Builds the guests and examples, runs all tests, checks the repository's habits")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what guests and examples are built with, where it is missing
+    Toolchain,
+    /// Builds test guests into target/guests
+    Guests {
+        /// Folders of guests/; all of them when none is named
+        names: Vec<String>,
+    },
+    /// Builds the examples into target/examples
+    Examples {
+        /// Folders of examples/; all of them when none is named
+        names: Vec<String>,
+        /// Rebuild the copy of hello-rust that the repository carries
+        #[arg(long, conflicts_with = "names")]
+        prebuilt: bool,
+    },
+    /// Checks habits that the compiler does not: sizes, names, dependencies, untested guests
+    Tidy,
+    /// Prepares everything, then runs `cargo test --workspace`
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Its causes, but no backtrace: what failed is nearly always a program that we ran.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let layout = Layout::of_this_repository();
+    match task {
+        Task::Toolchain => toolchain::install(&layout),
+        Task::Guests { names } => guests::build(&layout, &names),
+        Task::Examples { prebuilt: true, .. } => examples::build_prebuilt(&layout),
+        Task::Examples { names, .. } => examples::build(&layout, &names),
+        Task::Tidy => tidy::check(&layout),
+        Task::Test { arguments } => test::run(&layout, &arguments),
+    }
+}

@@ -1,0 +1,235 @@
+//! What guests and examples are built with: found where it is there, installed where it is not.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{is_there, output, run, step};
+use crate::layout::Layout;
+
+/// A standard library and C library for WebAssembly that fit each other, from Debian.
+const DEBIAN_RUST: &[&str] = &["rustc-web", "rust-web-src", "wasi-libc"];
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
+
+const RUST_HINT: &str = "building guests needs rustup with access to its server, or Debian 12 or \
+                         later with the packages rustc-web, rust-web-src and wasi-libc";
+
+/// Makes sure that every toolchain is there.
+pub(crate) fn install(layout: &Layout) -> Result<()> {
+    match RustForWasm::ensure()? {
+        RustForWasm::Rustup => step("Rust for WebAssembly: the target wasm32-wasip2"),
+        RustForWasm::Debian { .. } => step("Rust for WebAssembly: Debian's packages"),
+    }
+    step(&format!("Python tools: {}", python_tools(layout)?.display()));
+    ensure_npm()?;
+    step("npm: there");
+    Ok(())
+}
+
+/// How Rust is compiled to WebAssembly on this machine.
+pub(crate) enum RustForWasm {
+    /// The compiler in use has the target `wasm32-wasip2`.
+    Rustup,
+    /// Debian's compiler builds the standard library from Debian's source of it; the linkers, which
+    /// Debian lacks, are those of the toolchain in use.
+    Debian { linkers: PathBuf },
+}
+
+/// How much of the standard library works in a guest that Debian's packages build. With rustup
+/// there is no difference: it is all there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StdSupport {
+    /// Collections and formatting; a component that imports only what it calls.
+    Minimal,
+    /// Also the environment, clocks, standard output and messages of panics.
+    Full,
+}
+
+impl RustForWasm {
+    /// Finds what is there, or installs it: by rustup, else from Debian.
+    pub(crate) fn ensure() -> Result<Self> {
+        if let Some(found) = Self::find()? {
+            return Ok(found);
+        }
+        step("Rust cannot build for WebAssembly yet");
+        if is_there("rustup") {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["target", "add", "wasm32-wasip2"]);
+            match run(&mut rustup, "trying Debian's packages instead") {
+                Ok(()) => {}
+                Err(error) => println!("    {error:#}"),
+            }
+        }
+        if let Some(found) = Self::find()? {
+            return Ok(found);
+        }
+        apt_install(DEBIAN_RUST, RUST_HINT)?;
+        Self::find()?.with_context(|| format!("still no Rust for WebAssembly; {RUST_HINT}"))
+    }
+
+    fn find() -> Result<Option<Self>> {
+        let hint = "is Rust installed?";
+        let mut ask = Command::new(rustc());
+        ask.args(["--print", "target-libdir", "--target", "wasm32-wasip2"]);
+        // An error means that this compiler does not know the target at all.
+        if output(&mut ask, hint).is_ok_and(|libraries| Path::new(&libraries).is_dir()) {
+            return Ok(Some(Self::Rustup));
+        }
+        let tools = output(Command::new(rustc()).args(["--print", "target-libdir"]), hint)?;
+        // .../rustlib/HOST/lib is where libraries are, .../rustlib/HOST/bin where linkers are.
+        let linkers = Path::new(&tools).with_file_name("bin");
+        let there = linkers.join("wasm-component-ld").is_file()
+            && Path::new(DEBIAN_WASI_LIBC).join("crt1-reactor.o").is_file()
+            && debian_has_std_source();
+        Ok(there.then_some(Self::Debian { linkers }))
+    }
+
+    /// `cargo build --release` for WebAssembly in the package or workspace at `dir`.
+    pub(crate) fn cargo_build(&self, dir: &Path, target_dir: &Path, std: StdSupport) -> Result<Command> {
+        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--release", "--quiet", "--locked", "--target"]);
+        cargo.arg(self.target(std)).arg("--target-dir").arg(target_dir);
+        cargo.current_dir(dir);
+        // Settings of the build that we are part of are not meant for this one.
+        cargo.env_remove("CARGO_BUILD_TARGET").env_remove("LD_LIBRARY_PATH");
+        let mut flags = without_home_in_paths();
+        if let Self::Debian { linkers } = self {
+            let path = env::var_os("PATH").unwrap_or_default();
+            let ours = [linkers.join("gcc-ld"), linkers.clone()];
+            cargo.env("PATH", env::join_paths(ours.into_iter().chain(env::split_paths(&path)))?);
+            // Building the standard library is an unstable feature, which this variable unlocks.
+            cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+            cargo.args(["-Z", "build-std=std,panic_abort"]);
+            match std {
+                StdSupport::Minimal => {
+                    cargo.args(["-Z", "build-std-features=optimize_for_size"]);
+                    let linker = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER";
+                    cargo.env(linker, "wasm-component-ld");
+                }
+                StdSupport::Full => {
+                    flags.push("-Clink-self-contained=no".into());
+                    flags.push(format!("-L{DEBIAN_WASI_LIBC}"));
+                    flags.push(format!("-Clink-arg={DEBIAN_WASI_LIBC}/crt1-reactor.o"));
+                }
+            }
+        }
+        // Of all ways to give flags this one wins over the others, and allows spaces in paths.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        Ok(cargo)
+    }
+
+    /// What [`Self::cargo_build`] makes of a library crate of this name.
+    pub(crate) fn built(&self, target_dir: &Path, std: StdSupport, library: &str) -> PathBuf {
+        let release = target_dir.join(self.target(std)).join("release");
+        release.join(library.replace('-', "_")).with_extension("wasm")
+    }
+
+    fn target(&self, std: StdSupport) -> &'static str {
+        match (self, std) {
+            (Self::Debian { .. }, StdSupport::Minimal) => "wasm32-unknown-unknown",
+            (Self::Debian { .. }, StdSupport::Full) | (Self::Rustup, _) => "wasm32-wasip2",
+        }
+    }
+}
+
+/// Compiler flags that keep the home of whoever builds out of the component, which is the same then
+/// wherever it is built.
+fn without_home_in_paths() -> Vec<String> {
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let remap = |home: PathBuf| format!("--remap-path-prefix={}=/cargo", home.display());
+    cargo_home.map(remap).into_iter().collect()
+}
+
+fn rustc() -> std::ffi::OsString {
+    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
+/// Whether Debian's compiler is there and beside it the standard library's source, which has to be
+/// of the same release.
+fn debian_has_std_source() -> bool {
+    let mut ask = Command::new(DEBIAN_RUSTC);
+    ask.args(["--print", "sysroot"]).env_remove("LD_LIBRARY_PATH");
+    output(&mut ask, RUST_HINT)
+        .is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
+}
+
+/// The folder of programs of a virtual environment that has componentize-py and Zig's C compiler.
+pub(crate) fn python_tools(layout: &Layout) -> Result<PathBuf> {
+    let venv = layout.target.join("python");
+    let wanted =
+        [layout.examples().join("hello-python/requirements.txt"), layout.guests().join("hello-c/requirements.txt")];
+    let mut versions = String::new();
+    for file in &wanted {
+        versions += &fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    }
+    let installed = venv.join("installed.txt");
+    let tools = venv.join("bin");
+    if fs::read_to_string(&installed).is_ok_and(|text| text == versions) {
+        return Ok(tools);
+    }
+    step(&format!("Python tools into {}", venv.display()));
+    let hint = "install Python 3.10 or later with its venv module";
+    let create = || run(Command::new("python3").args(["-m", "venv"]).arg(&venv), hint);
+    if let Err(error) = create() {
+        println!("    {error:#}");
+        apt_install(&["python3", "python3-venv"], hint)?;
+        create()?;
+    }
+    let mut pip = Command::new(tools.join("pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]);
+    for file in &wanted {
+        pip.arg("-r").arg(file);
+    }
+    run(&mut pip, "is the Python package index reachable?")?;
+    fs::write(&installed, versions)?;
+    Ok(tools)
+}
+
+/// Makes sure that npm is there.
+pub(crate) fn ensure_npm() -> Result<()> {
+    let hint = "install Node.js 18 or later with npm";
+    if !is_there("npm") {
+        apt_install(&["nodejs", "npm"], hint)?;
+    }
+    Ok(())
+}
+
+/// Installs Debian packages, saying which.
+fn apt_install(packages: &[&str], hint: &str) -> Result<()> {
+    if !is_there("apt-get") {
+        bail!("this machine has no apt-get to install {} with; {hint}", packages.join(" "));
+    }
+    step(&format!("installing Debian packages: {}", packages.join(" ")));
+    run(apt_get().arg("update").arg("-qq"), hint)?;
+    run(apt_get().args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages), hint)
+}
+
+/// `apt-get`, by `sudo` unless we are root.
+fn apt_get() -> Command {
+    let is_root = output(Command::new("id").arg("-u"), "").is_ok_and(|id| id == "0");
+    let mut command = Command::new(if is_root { "apt-get" } else { "sudo" });
+    if !is_root {
+        command.arg("apt-get");
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debian_builds_minimal_guests_without_wasi() {
+        let debian = RustForWasm::Debian { linkers: PathBuf::from("/tools") };
+        let dir = Path::new("/t");
+        let minimal = debian.built(dir, StdSupport::Minimal, "guest-hello-p3");
+        assert_eq!(minimal, dir.join("wasm32-unknown-unknown/release/guest_hello_p3.wasm"));
+        let full = debian.built(dir, StdSupport::Full, "x");
+        assert_eq!(full, RustForWasm::Rustup.built(dir, StdSupport::Minimal, "x"));
+    }
+}
