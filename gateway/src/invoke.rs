@@ -120,7 +120,12 @@ async fn prepare_body(request: Request, idle: Duration) -> Request {
     }
     let waits = request.headers().contains_key(header::EXPECT);
     let (head, mut body) = request.into_parts();
-    let first = if waits { body.frame().now_or_never() } else { None };
+    let mut first = None;
+    if waits {
+        first = body.frame().now_or_never();
+        // The server says `100 Continue` once the body was asked for, and before it polls us again.
+        tokio::task::yield_now().await;
+    }
     let body = match first {
         // The whole body has ended, or its first frame is here already.
         Some(None) => Body::empty(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -84,6 +85,6 @@ fn compile(job: &Job) -> io::Result<Answer> {
 }
 
 fn write(path: &Path, code: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(code)
 }

@@ -115,7 +115,9 @@ fn build_rust(layout: &Layout, std: StdSupport, guests: &[&Guest]) -> Result<()>
     for name in &names {
         cargo.arg("--package").arg(package(name));
     }
-    run(&mut cargo, "the compiler's message above names the cause")?;
+    let hint =
+        "the message above names the cause; a new guest enters the lockfile by `cargo update --workspace` in guests/";
+    run(&mut cargo, hint)?;
     for name in names {
         let built = rust.built(&target_dir, std, &package(name));
         component::publish(&built, &layout.guest_component(name))?;
