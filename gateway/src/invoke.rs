@@ -23,7 +23,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tower_http::timeout::TimeoutBody;
-use wasmway_scheduler::{Invocation, Receipt, Scheduler};
+use wasmway_scheduler::{Failure, Invocation, Outcome, Receipt, Scheduler};
 
 /// What the data plane works with.
 pub(crate) struct DataPlane {
@@ -151,13 +151,13 @@ struct Ending {
 impl Ending {
     fn record(self, receipt: Receipt) {
         self.served.metrics.observe(&receipt);
+        let outcome = receipt.outcome();
         let status = receipt.status.or_else(|| {
             let failure = receipt.failure.as_ref()?;
-            (receipt.outcome() != wasmway_scheduler::Outcome::Cancelled)
-                .then(|| Problem::of_failure(failure, false).status())
+            (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure, false).status())
         });
         if let Some(failure) = &receipt.failure {
-            self.log.write("platform", &failure.to_string());
+            self.explain(failure, outcome);
         }
         let record = InvocationRecord {
             time: self.time,
@@ -168,7 +168,7 @@ impl Ending {
             method: self.method,
             path: self.path,
             status: status.map_or(0, |status| status.as_u16()),
-            outcome: receipt.outcome().as_str(),
+            outcome: outcome.as_str(),
             cpu_us: receipt.cpu.as_micros() as u64,
             memory_bytes: receipt.memory_bytes,
             wall_us: receipt.wall.as_micros() as u64,
@@ -179,7 +179,29 @@ impl Ending {
             error: receipt.failure.as_ref().map(ToString::to_string),
         };
         access_line(&record);
-        self.served.journal.record(record);
+        // What was turned away did not run: it must not push what did out of the journal.
+        if outcome != Outcome::Rejected {
+            self.served.journal.record(record);
+        }
+    }
+
+    /// Says why a call failed, to those whom it concerns.
+    fn explain(&self, failure: &Failure, outcome: Outcome) {
+        match outcome {
+            // Neither the function's doing nor ours, and as many as there are clients.
+            Outcome::Ok | Outcome::Rejected | Outcome::Cancelled | Outcome::RequestTooLarge => {}
+            Outcome::Unloadable | Outcome::PlatformError => {
+                let Self { log, .. } = self;
+                tracing::error!(namespace = log.namespace, function = log.function, request_id = log.request_id, %failure, "the platform failed a call");
+            }
+            Outcome::Trap
+            | Outcome::NoResponse
+            | Outcome::MemoryLimit
+            | Outcome::CpuLimit
+            | Outcome::Timeout
+            | Outcome::HostLimit
+            | Outcome::ResponseTooLarge => self.log.write("platform", &failure.to_string()),
+        }
     }
 }
 

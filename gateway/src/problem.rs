@@ -81,7 +81,8 @@ impl Problem {
     /// What a failed invocation looks like to the client. Details of the function are shown only where
     /// its manifest says `debug = true`.
     pub(crate) fn of_failure(failure: &Failure, debug: bool) -> Self {
-        let (source, status, code, title, public) = describe(failure);
+        let (source, status, code) = kind(failure);
+        let (title, public) = words(failure);
         Self::new(source, status, code, title, if debug { failure.to_string() } else { public.to_owned() })
     }
 
@@ -95,97 +96,48 @@ impl Problem {
     }
 }
 
-type Description = (Source, StatusCode, &'static str, &'static str, &'static str);
-
-/// Failure -> source, status, code, title and the text for strangers. Without a wildcard: a new failure
-/// must be given an answer.
-fn describe(failure: &Failure) -> Description {
+/// Failure -> whose, status and code. Without a wildcard: a new failure must be given an answer.
+fn kind(failure: &Failure) -> (Source, StatusCode, &'static str) {
     use Source::{Function, Platform};
     match failure {
-        Failure::Trap(_) => (
-            Function,
-            StatusCode::BAD_GATEWAY,
-            "function-trapped",
-            "The function failed",
-            "the function stopped with an error",
-        ),
-        Failure::NoResponse | Failure::ErrorCode(_) => (
-            Function,
-            StatusCode::BAD_GATEWAY,
-            "no-response",
-            "The function sent no response",
-            "the function ended without a response",
-        ),
-        Failure::Memory { .. } => (
-            Function,
-            StatusCode::BAD_GATEWAY,
-            "memory-limit",
-            "Memory limit reached",
-            "the function needed more memory than it may use",
-        ),
-        Failure::Cpu { .. } => (
-            Function,
-            StatusCode::GATEWAY_TIMEOUT,
-            "cpu-limit",
-            "CPU limit reached",
-            "the function used up its CPU time for one request",
-        ),
-        Failure::Timeout { .. } => (
-            Function,
-            StatusCode::GATEWAY_TIMEOUT,
-            "timeout",
-            "Time limit reached",
-            "the function did not finish in time",
-        ),
-        Failure::HostLimit(_) => (
-            Function,
-            StatusCode::BAD_GATEWAY,
-            "host-limit",
-            "Host limit reached",
-            "the function asked the host for more than it may",
-        ),
-        Failure::RequestTooLarge { .. } => (
-            Platform,
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            "Request body too large",
-            "the request body is larger than the function takes; send less",
-        ),
-        Failure::ResponseTooLarge { .. } => (
-            Function,
-            StatusCode::BAD_GATEWAY,
-            "response-too-large",
-            "Response body too large",
-            "the function's response is larger than it may be",
-        ),
-        Failure::FunctionBusy { .. } => (
-            Platform,
-            StatusCode::TOO_MANY_REQUESTS,
-            "function-busy",
-            "The function is busy",
-            "the function has as many requests open as it may; try again soon",
-        ),
-        Failure::NodeBusy => (
-            Platform,
-            StatusCode::SERVICE_UNAVAILABLE,
-            "node-busy",
-            "The node is busy",
-            "all slots are taken; try again soon",
-        ),
-        Failure::Unloadable(_) => (
-            Platform,
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "function-unloadable",
-            "The function cannot be loaded",
-            "the platform could not load the function; its log has the cause",
-        ),
-        Failure::HostPanic | Failure::Cancelled => (
-            Platform,
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "Internal error",
-            "the platform failed; its log has the cause",
-        ),
+        Failure::Trap(_) => (Function, StatusCode::BAD_GATEWAY, "function-trapped"),
+        Failure::NoResponse | Failure::ErrorCode(_) => (Function, StatusCode::BAD_GATEWAY, "no-response"),
+        Failure::Memory { .. } => (Function, StatusCode::BAD_GATEWAY, "memory-limit"),
+        Failure::Cpu { .. } => (Function, StatusCode::GATEWAY_TIMEOUT, "cpu-limit"),
+        Failure::Timeout { .. } => (Function, StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Failure::HostLimit(_) => (Function, StatusCode::BAD_GATEWAY, "host-limit"),
+        Failure::ResponseTooLarge { .. } => (Function, StatusCode::BAD_GATEWAY, "response-too-large"),
+        Failure::RequestTooLarge { .. } => (Platform, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+        Failure::FunctionBusy { .. } => (Platform, StatusCode::TOO_MANY_REQUESTS, "function-busy"),
+        Failure::NodeBusy => (Platform, StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
+        Failure::Unloadable(_) => (Platform, StatusCode::INTERNAL_SERVER_ERROR, "function-unloadable"),
+        Failure::HostPanic | Failure::Cancelled => (Platform, StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// Failure -> title, and the text for strangers.
+fn words(failure: &Failure) -> (&'static str, &'static str) {
+    match failure {
+        Failure::Trap(_) => ("The function failed", "the function stopped with an error"),
+        Failure::NoResponse | Failure::ErrorCode(_) => {
+            ("The function sent no response", "the function ended without a response")
+        }
+        Failure::Memory { .. } => ("Memory limit reached", "the function needed more memory than it may use"),
+        Failure::Cpu { .. } => ("CPU limit reached", "the function used up its CPU time for one request"),
+        Failure::Timeout { .. } => ("Time limit reached", "the function did not finish in time"),
+        Failure::HostLimit(_) => ("Host limit reached", "the function asked the host for more than it may"),
+        Failure::ResponseTooLarge { .. } => ("Response too large", "the function's response is larger than it may be"),
+        Failure::RequestTooLarge { .. } => {
+            ("Request body too large", "the request body is larger than the function takes; send less")
+        }
+        Failure::FunctionBusy { .. } => {
+            ("The function is busy", "the function has as many requests open as it may; try again soon")
+        }
+        Failure::NodeBusy => ("The node is busy", "all slots are taken; try again soon"),
+        Failure::Unloadable(_) => {
+            ("The function cannot be loaded", "the platform could not load the function; its log has the cause")
+        }
+        Failure::HostPanic | Failure::Cancelled => ("Internal error", "the platform failed; its log has the cause"),
     }
 }
 

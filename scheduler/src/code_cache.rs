@@ -26,6 +26,9 @@ use std::{
 };
 use wasmtime::{Engine, component::Component};
 
+/// How the names of files begin that are being made; what a process that was killed has left of them is removed.
+const SCRATCH: &str = "making-";
+
 /// The folder of native code.
 pub(crate) struct CodeCache {
     folder: PathBuf,
@@ -51,6 +54,8 @@ impl CodeCache {
             let known = current.iter().any(|name| entry.file_name() == name.as_str());
             if entry.file_type()?.is_dir() && !known {
                 fs::remove_dir_all(entry.path())?;
+            } else if entry.file_name().as_encoded_bytes().starts_with(SCRATCH.as_bytes()) {
+                fs::remove_file(entry.path())?;
             }
         }
         for name in &current {
@@ -66,7 +71,7 @@ impl CodeCache {
 
     /// A name for code that is being made, in the same file system.
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.folder.join(format!("making-{:016x}", rand::rng().next_u64()))
+        self.folder.join(format!("{SCRATCH}{:016x}", rand::rng().next_u64()))
     }
 
     /// Takes over the code that the compiler wrote to `scratch`.

@@ -58,6 +58,9 @@ fn work() -> io::Result<()> {
 
 /// Bounds what this process may take, before it has read a byte of the component.
 fn limit_self(job: &Job) -> io::Result<()> {
+    // A process that serves and is killed takes its workers along.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let fixed = |limit| Rlimit { current: Some(limit), maximum: Some(limit) };
     setrlimit(Resource::As, fixed(job.memory))?;
     // One second between the signal that can be caught and the one that cannot.

@@ -12,6 +12,7 @@ mod compile;
 mod compile_worker;
 mod component;
 mod engine;
+mod function;
 mod host;
 mod instance;
 mod limits;
@@ -19,6 +20,7 @@ mod meter;
 mod outbound;
 mod outcome;
 mod program;
+mod response;
 mod scheduler;
 mod stdio;
 
@@ -26,13 +28,14 @@ pub use body::ResponseBody;
 pub use compile::CompileLimits;
 pub use compile_worker::run_compile_worker;
 pub use component::{ComponentSummary, Refusal, World};
+pub use function::Function;
 pub use limits::Limits;
 pub use meter::Receipt;
 pub use outbound::{AllowOrigin, OutboundPolicy};
 pub use outcome::{Failure, Outcome};
 pub use program::LoadSource;
 pub use scheduler::{
-    EngineUsage, Function, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
+    EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
 };
 pub use stdio::{LogSink, OutputStream};
 

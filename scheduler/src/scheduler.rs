@@ -6,27 +6,25 @@ use crate::{
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
     engine::{EpochClock, PoolSize},
+    function::{Function, OpenRequest},
     instance::{self, Guest, Head, Setup},
     limits::Limits,
     meter::{Meter, Receipt},
-    outbound::{Outbound, OutboundPolicy, RequestOutbound},
+    outbound::{Outbound, RequestOutbound},
     outcome::Failure,
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
+    response::{drained, streamed, without_body},
     stdio::{GuestOutput, LogSink, OutputStream},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{Method, Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
 use std::{
     future::poll_fn,
     path::{Path, PathBuf},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -50,76 +48,6 @@ pub struct SchedulerConfig {
     pub compile: CompileLimits,
 }
 
-/// A function that can be called: one version of it, with all that the version says.
-#[derive(Debug)]
-pub struct Function {
-    namespace: String,
-    name: String,
-    version: u32,
-    /// SHA-256 of the component.
-    digest: [u8; 32],
-    world: World,
-    /// Where the component's bytes are, for when the native code has to be made again.
-    artifact: PathBuf,
-    limits: Limits,
-    env: Vec<(String, String)>,
-    outbound: Arc<OutboundPolicy>,
-    open_requests: Arc<AtomicU32>,
-}
-
-impl Function {
-    /// A version of the function `name`, to be run from the component with `digest` in `artifact`.
-    #[expect(clippy::too_many_arguments, reason = "a function is the sum of these, each of its own type")]
-    pub fn new(
-        namespace: String,
-        name: String,
-        version: u32,
-        (digest, world, artifact): ([u8; 32], World, PathBuf),
-        limits: Limits,
-        env: Vec<(String, String)>,
-        outbound: OutboundPolicy,
-    ) -> Self {
-        let open_requests = Arc::new(AtomicU32::new(0));
-        Self {
-            namespace,
-            name,
-            version,
-            digest,
-            world,
-            artifact,
-            limits,
-            env,
-            outbound: Arc::new(outbound),
-            open_requests,
-        }
-    }
-
-    /// The namespace that it belongs to.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// Its name in the namespace.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its version, counted from 1.
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// The limits of each request.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// SHA-256 of its component.
-    pub fn digest(&self) -> [u8; 32] {
-        self.digest
-    }
-}
-
 /// What belongs to one call beside the request.
 pub struct Invocation<F> {
     /// Where the guest's output goes.
@@ -130,28 +58,9 @@ pub struct Invocation<F> {
 
 /// A place in every queue that a request stands in, held until the guest is gone.
 pub(crate) struct Permits {
-    _function: FunctionPermit,
+    _function: OpenRequest,
     _node: OwnedSemaphorePermit,
     _slot: OwnedSemaphorePermit,
-}
-
-struct FunctionPermit(Arc<AtomicU32>);
-
-impl FunctionPermit {
-    fn take(function: &Function) -> Result<Self, Failure> {
-        let limit = function.limits.concurrency;
-        let add = |open| (open < limit).then_some(open + 1);
-        match function.open_requests.fetch_update(Relaxed, Relaxed, add) {
-            Ok(_) => Ok(Self(function.open_requests.clone())),
-            Err(_) => Err(Failure::FunctionBusy { limit }),
-        }
-    }
-}
-
-impl Drop for FunctionPermit {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 /// A component that is ready to run.
@@ -340,7 +249,7 @@ impl Scheduler {
     fn admit(&self, function: &Function) -> Result<Permits, Failure> {
         let take = |permits: &Arc<Semaphore>| permits.clone().try_acquire_owned().map_err(|_| Failure::NodeBusy);
         Ok(Permits {
-            _function: FunctionPermit::take(function)?,
+            _function: function.open_request()?,
             _node: take(&self.node)?,
             _slot: take(self.slots(function.world))?,
         })
@@ -376,93 +285,6 @@ async fn first_answer(
 /// A guest that fails over a request body which is too large fails because of the client.
 fn too_large(meter: &Meter, limits: &Limits) -> Option<Failure> {
     meter.was_request_too_large().then_some(Failure::RequestTooLarge { limit: limits.request_body })
-}
-
-/// The response of a guest that is over: what it wrote is all here, and goes out in one piece.
-fn drained(
-    response: Response<WasiBody>,
-    meter: &Arc<Meter>,
-    limits: &Limits,
-) -> Result<Response<ResponseBody>, Failure> {
-    let (head, mut body) = response.into_parts();
-    let mut whole = Bytes::new();
-    loop {
-        match body.frame().now_or_never() {
-            Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => whole = joined(whole, data),
-                Err(trailers) => {
-                    return Ok(with_trailers(head, whole, trailers.into_trailers().unwrap_or_default(), meter, limits));
-                }
-            },
-            Some(None) => break,
-            Some(Some(Err(error))) => return Err(Failure::ErrorCode(error.to_string())),
-            // A body that the guest passed through from elsewhere goes on without it.
-            None => return Ok(passed_on(head, whole, body, meter, limits)),
-        }
-    }
-    if meter.sent(whole.len()) > limits.response_body {
-        return Err(Failure::ResponseTooLarge { limit: limits.response_body });
-    }
-    meter.body_done();
-    Ok(Response::from_parts(head, ResponseBody::whole(whole)))
-}
-
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    if first.is_empty() {
-        return second;
-    }
-    let mut both = BytesMut::with_capacity(first.len() + second.len());
-    both.extend_from_slice(&first);
-    both.extend_from_slice(&second);
-    both.freeze()
-}
-
-fn with_trailers(
-    head: http::response::Parts,
-    whole: Bytes,
-    trailers: HeaderMap,
-    meter: &Arc<Meter>,
-    limits: &Limits,
-) -> Response<ResponseBody> {
-    let last = futures::stream::iter([Ok(http_body::Frame::trailers(trailers))]);
-    passed_on(head, whole, http_body_util::StreamBody::new(last).boxed_unsync(), meter, limits)
-}
-
-/// First what is here already, then the rest of `body`.
-fn passed_on(
-    head: http::response::Parts,
-    first: Bytes,
-    rest: WasiBody,
-    meter: &Arc<Meter>,
-    limits: &Limits,
-) -> Response<ResponseBody> {
-    let first = futures::stream::iter((!first.is_empty()).then(|| Ok(http_body::Frame::data(first))));
-    let rest = futures::StreamExt::chain(first, http_body_util::BodyStream::new(rest));
-    let body = http_body_util::StreamBody::new(rest).boxed_unsync();
-    Response::from_parts(head, ResponseBody::streaming(body, None, meter.clone(), limits.response_body))
-}
-
-/// The response of a guest that goes on: it runs in a task of its own while its body is sent, so that
-/// its deadline holds also when nobody reads.
-fn streamed(response: Response<WasiBody>, guest: Guest, meter: &Arc<Meter>, limits: &Limits) -> Response<ResponseBody> {
-    let task = tokio::spawn(async move {
-        // How it ended is on the meter, which outlives it.
-        let _ = guest.await;
-    });
-    response.map(|body| ResponseBody::streaming(body, Some(task), meter.clone(), limits.response_body))
-}
-
-/// The answer to HEAD. The body is read to its end and thrown away, so that the guest that writes it
-/// comes to its own end.
-fn without_body(response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let (mut head, mut body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact()
-        && length > 0
-    {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
-    tokio::spawn(async move { while let Some(Ok(_)) = body.frame().await {} });
-    Response::from_parts(head, ResponseBody::whole(Bytes::new()))
 }
 
 /// How long a client should wait before it tries again, after `429` and `503`.

@@ -42,7 +42,13 @@ enum Task {
     },
     /// Checks habits that the compiler does not: sizes, names, dependencies, untested guests
     Tidy,
-    /// Prepares everything, then runs `cargo test --workspace`
+    /// Kills the platform in the middle of deploys, again and again: what it acknowledged must be there
+    CrashLoop {
+        /// Times to kill it
+        #[arg(long, default_value_t = 200)]
+        rounds: u32,
+    },
+    /// Prepares everything, then runs all tests
     Test {
         /// Passed on to `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -69,6 +75,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples { prebuilt: true, .. } => examples::build_prebuilt(&layout),
         Task::Examples { names, .. } => examples::build(&layout, &names),
         Task::Tidy => tidy::check(&layout),
+        Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Test { arguments } => test::run(&layout, &arguments),
     }
 }

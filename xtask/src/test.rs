@@ -15,7 +15,29 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> Result<()> {
     guests::build(layout, &[])?;
     examples::build(layout, &[])?;
     step("tests");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["test", "--workspace"]).args(arguments).current_dir(&layout.root);
+    cargo_test(layout, &PRODUCT, arguments)?;
+    cargo_test(layout, &["--package", "xtask"], arguments)
+}
+
+/// Kills the platform at random moments of deploys, `rounds` times, and checks that nothing was lost.
+pub(crate) fn crash_loop(layout: &Layout, rounds: u32) -> Result<()> {
+    guests::build(layout, &["inspect".to_owned()])?;
+    step("crash loop");
+    let loop_alone = ["--test", "platform", "--", "--ignored", "--nocapture", "nothing_acknowledged_is_lost"];
+    let mut cargo = cargo();
+    cargo.arg("test").args(PRODUCT).args(loop_alone).env("CRASH_LOOP_ROUNDS", rounds.to_string());
+    command::run(cargo.current_dir(&layout.root), "what was lost is said above")
+}
+
+/// Everything but these tasks. Their dependencies would change features of the product's, and have it built twice.
+const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
+
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn cargo_test(layout: &Layout, packages: &[&str], arguments: &[String]) -> Result<()> {
+    let mut cargo = cargo();
+    cargo.arg("test").args(packages).args(arguments).current_dir(&layout.root);
     command::run(&mut cargo, "the failed tests are named above")
 }

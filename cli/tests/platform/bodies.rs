@@ -7,8 +7,8 @@ use crate::harness::{Platform, Wire};
 
 /// A body of unknown length in pieces of 1 KiB.
 fn pieces(count: usize) -> reqwest::Body {
-    let piece = Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 1024]));
-    reqwest::Body::wrap_stream(stream::iter(vec![piece; count].into_iter().map(|piece| Ok::<_, std::io::Error>(piece?))))
+    let pieces = std::iter::repeat_n(Bytes::from_static(&[b'x'; 1024]), count);
+    reqwest::Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
 }
 
 #[tokio::test]

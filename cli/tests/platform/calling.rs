@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::harness::{Platform, Wire, body_of, http1, http2};
+use crate::harness::{Platform, Wire, WireBody, body_of, http1, http2};
 
 /// A header as `inspect` saw it.
 fn header<'a>(seen: &'a Value, name: &str) -> Option<&'a str> {
@@ -125,7 +125,7 @@ async fn http2_is_spoken_without_being_asked_for() {
 }
 
 /// Calls `trailers` with a trailer and expects it back.
-fn with_trailer(request: hyper::http::request::Builder) -> Request<crate::harness::WireBody> {
+fn with_trailer(request: hyper::http::request::Builder) -> Request<WireBody> {
     let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), HeaderValue::from_static("abc"))]);
     let frames = [Ok(Frame::data(Bytes::from_static(b"content"))), Ok(Frame::trailers(trailers))];
     request.body(BodyExt::boxed(StreamBody::new(stream::iter(frames)))).unwrap()
@@ -156,7 +156,9 @@ async fn a_client_that_waits_for_100_continue_does_not_stall() {
     platform.deploy("echo").await;
     platform.deploy("unread-body").await;
     let head = |name: &str| {
-        format!("POST /{name}/ HTTP/1.1\r\nhost: any\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n")
+        format!(
+            "POST /{name}/ HTTP/1.1\r\nhost: any\r\nexpect: 100-continue\r\ncontent-length: 5\r\nconnection: close\r\n\r\n"
+        )
     };
     // Well below every timeout of the platform's own.
     let soon = Duration::from_secs(5);

@@ -59,7 +59,9 @@ async fn a_full_node_says_so() {
 async fn a_client_that_goes_away_ends_its_guest() {
     let platform = Platform::start().await;
     platform.deploy_with("sleep", "[limits]\ntimeout = \"10m\"\n").await;
-    platform.deploy_with("endless-body", "[limits]\ntimeout = \"10m\"\ncpu = \"5m\"\nresponse_body = \"16GiB\"\n").await;
+    platform
+        .deploy_with("endless-body", "[limits]\ntimeout = \"10m\"\ncpu = \"5m\"\nresponse_body = \"16GiB\"\n")
+        .await;
 
     // Before the answer.
     let mut wire = Wire::connect(&platform).await;

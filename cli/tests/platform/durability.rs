@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{Platform, Process, guest};
+use crate::harness::{Platform, Wire, binary, guest};
 
 /// Everything that the control API shows, without the addresses, which are others at each start.
 async fn all(platform: &Platform) -> Value {
@@ -88,7 +88,7 @@ async fn a_deploy_that_is_cut_off_leaves_nothing() {
     let component = guest("inspect");
     for part in [0, 10, component.len() / 2, component.len() - 1] {
         let token = platform.token();
-        let mut wire = crate::harness::Wire::connect_control(&platform).await;
+        let mut wire = Wire::connect_control(&platform).await;
         let length = component.len();
         wire.send(format!(
             "PUT /api/v1/functions/late HTTP/1.1\r\nhost: any\r\nauthorization: Bearer {token}\r\n\
@@ -131,7 +131,7 @@ async fn the_data_directory_is_private_and_says_what_runs_in_it() {
 async fn two_processes_do_not_share_a_data_directory() {
     let platform = Platform::start().await;
     platform.deploy("hello").await;
-    let output = crate::harness::binary()
+    let output = binary()
         .args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--data-dir"])
         .arg(platform.folder())
         .output()
@@ -146,9 +146,13 @@ async fn two_processes_do_not_share_a_data_directory() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let platform = Platform::start().await;
-    let other = platform.scratch().join("other/data");
-    std::fs::create_dir(platform.scratch().join("other")).unwrap();
-    let mut child = Process::spawn(&other, &["--listen".to_owned(), platform.data_address().to_owned()]);
-    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
-    assert_eq!(status.code(), Some(2), "a setting that is given twice is wrong usage");
+    let address = platform.data_address();
+    let output = binary()
+        .args(["up", "--listen", address, "--control", "127.0.0.1:0", "--data-dir"])
+        .arg(platform.scratch().join("other"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains(&format!("--listen {address} cannot be bound")), "{error}");
 }

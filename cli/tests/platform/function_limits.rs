@@ -46,7 +46,14 @@ const CASES: &[Case] = &[
         code: "timeout",
         outcome: "timeout",
     },
-    Case { guest: "handles", path: "/", limits: "cpu = \"30s\"", status: 502, code: "host-limit", outcome: "host-limit" },
+    Case {
+        guest: "handles",
+        path: "/",
+        limits: "cpu = \"30s\"",
+        status: 502,
+        code: "host-limit",
+        outcome: "host-limit",
+    },
     Case { guest: "big-headers", path: "/", limits: "", status: 502, code: "function-trapped", outcome: "trap" },
     Case {
         guest: "hello",
@@ -189,7 +196,10 @@ async fn a_flood_of_output_is_cut_and_the_function_goes_on() {
     let lines = platform.logs("log-flood").await;
     let kept: usize = lines.iter().map(|line| line["message"].as_str().unwrap().len()).sum();
     assert!(kept < 64 << 10, "{kept} bytes of output were kept");
-    assert!(lines.iter().any(|line| line["message"].as_str().unwrap().ends_with("bytes left out]")), "no cut is marked");
+    assert!(
+        lines.iter().any(|line| line["message"].as_str().unwrap().ends_with("bytes left out]")),
+        "no cut is marked"
+    );
     let grown = platform.process().memory().saturating_sub(before);
     assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
     neighbour.was_served().await;

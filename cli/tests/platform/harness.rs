@@ -22,14 +22,15 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-pub(crate) use answer::Answer;
-pub(crate) use call::Call;
+use answer::Answer;
+use call::Call;
 pub(crate) use components::{empty_component, example, guest, importing};
-pub(crate) use deploy::Deploy;
-pub(crate) use metrics::Metrics;
+use deploy::Deploy;
+use metrics::Metrics;
 pub(crate) use neighbour::Neighbour;
-pub(crate) use process::{Process, binary};
-pub(crate) use wire::{Wire, body_of, http1, http2};
+use process::Process;
+pub(crate) use process::binary;
+pub(crate) use wire::{Wire, WireBody, body_of, http1, http2};
 
 /// How long to wait for what happens soon on any machine, however busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

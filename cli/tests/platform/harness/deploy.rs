@@ -45,9 +45,15 @@ impl<'a> Deploy<'a> {
         let call = self.platform.api(Method::PUT, &path);
         match self.manifest {
             None => call.header("content-type", "application/wasm").body(self.component),
-            Some(text) => call
-                .form(Form::new().part("manifest", Part::text(text)).part("component", Part::bytes(self.component))),
+            Some(text) => {
+                call.form(Form::new().part("manifest", Part::text(text)).part("component", Part::bytes(self.component)))
+            }
         }
+    }
+
+    /// Sends it; the answer may fail to arrive.
+    pub(crate) async fn attempt(self) -> reqwest::Result<Answer> {
+        self.call().attempt().await
     }
 
     /// Whatever the platform says to it.

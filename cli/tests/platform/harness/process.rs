@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -55,7 +54,7 @@ impl Process {
     }
 
     /// Starts it, without waiting for anything.
-    pub(crate) fn spawn(data_dir: &Path, arguments: &[String]) -> Child {
+    fn spawn(data_dir: &Path, arguments: &[String]) -> Child {
         binary()
             .args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
             .arg(data_dir)
@@ -91,8 +90,8 @@ impl Process {
     }
 
     /// Sends SIGKILL.
-    pub(super) fn kill(&mut self) {
-        self.child.kill().unwrap();
+    pub(crate) fn kill(&self) {
+        kill_process(self.pid(), Signal::KILL).unwrap();
     }
 
     /// Waits for its end.
@@ -146,6 +145,3 @@ impl Drop for Process {
         }
     }
 }
-
-/// Between two looks at memory that moves.
-pub(crate) const MEMORY_LOOKS: Duration = Duration::from_millis(20);

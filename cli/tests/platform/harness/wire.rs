@@ -81,7 +81,9 @@ impl Wire {
         let mut read = Vec::new();
         let reading = async {
             let mut piece = [0; 16 * 1024];
-            while let Ok(1..) = self.0.read(&mut piece).await.inspect(|count| read.extend_from_slice(&piece[..*count])) {}
+            while let Ok(1..) = self.0.read(&mut piece).await.inspect(|count| read.extend_from_slice(&piece[..*count]))
+            {
+            }
         };
         timeout(PATIENCE, reading).await.expect("the connection stays open");
         read

@@ -1,0 +1,99 @@
+//! A function as the scheduler knows it.
+
+use crate::{component::World, limits::Limits, outbound::OutboundPolicy, outcome::Failure};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+/// A function that can be called: one version of it, with all that the version says.
+#[derive(Debug)]
+pub struct Function {
+    namespace: String,
+    name: String,
+    version: u32,
+    /// SHA-256 of the component.
+    pub(crate) digest: [u8; 32],
+    pub(crate) world: World,
+    /// Where the component's bytes are, for when the native code has to be made again.
+    pub(crate) artifact: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) outbound: Arc<OutboundPolicy>,
+    open_requests: Arc<AtomicU32>,
+}
+
+impl Function {
+    /// A version of the function `name`, to be run from the component with `digest` in `artifact`.
+    #[expect(clippy::too_many_arguments, reason = "a function is the sum of these, each of its own type")]
+    pub fn new(
+        namespace: String,
+        name: String,
+        version: u32,
+        (digest, world, artifact): ([u8; 32], World, PathBuf),
+        limits: Limits,
+        env: Vec<(String, String)>,
+        outbound: OutboundPolicy,
+    ) -> Self {
+        let open_requests = Arc::new(AtomicU32::new(0));
+        Self {
+            namespace,
+            name,
+            version,
+            digest,
+            world,
+            artifact,
+            limits,
+            env,
+            outbound: Arc::new(outbound),
+            open_requests,
+        }
+    }
+
+    /// The namespace that it belongs to.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its name in the namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its version, counted from 1.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The limits of each request.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// SHA-256 of its component.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Counts one more request, if the function may have one.
+    pub(crate) fn open_request(&self) -> Result<OpenRequest, Failure> {
+        let limit = self.limits.concurrency;
+        let add = |open| (open < limit).then_some(open + 1);
+        match self.open_requests.fetch_update(Relaxed, Relaxed, add) {
+            Ok(_) => Ok(OpenRequest(self.open_requests.clone())),
+            Err(_) => Err(Failure::FunctionBusy { limit }),
+        }
+    }
+}
+
+/// A request of a function that is open: counted until it is dropped.
+pub(crate) struct OpenRequest(Arc<AtomicU32>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
