@@ -14,6 +14,7 @@ mod invoke;
 mod journal;
 mod listener;
 mod metrics;
+mod newcomers;
 mod problem;
 mod route_table;
 mod server;

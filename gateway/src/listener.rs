@@ -1,7 +1,7 @@
 //! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold,
 //! and an end that loses nothing.
 
-use crate::forwarding::Peer;
+use crate::{forwarding::Peer, newcomers};
 use axum::{Router, body::Body};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Sleep,
+    time::{Instant, Sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -56,16 +56,24 @@ pub(crate) struct Drain {
     closing: CancellationToken,
     stopping: CancellationToken,
     cut: CancellationToken,
-    connections: TaskTracker,
+    tasks: TaskTracker,
 }
 
-/// How long clients with kept connections are told to leave before connections at rest are closed.
+/// How long clients with kept connections are told to leave before connections at rest are closed, and how
+/// long a new client gets to say what it wants.
 const CLOSING: Duration = Duration::from_millis(500);
+/// How long a listener that is about to be closed waits for handshakes under way.
+const HANDSHAKES: Duration = Duration::from_millis(100);
 
 impl Drain {
     /// True from the first moment of the end on.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.is_cancelled()
+    }
+
+    /// Runs a task that has to be over before the end is.
+    pub(crate) fn track(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
     }
 
     /// Waits for the end to begin.
@@ -80,14 +88,14 @@ impl Drain {
             // Meanwhile new connections are still served: a load balancer learns of the end with delay.
             tokio::time::sleep(CLOSING.min(timeout / 2)).await;
             self.stopping.cancel();
-            self.connections.close();
-            self.connections.wait().await;
+            self.tasks.close();
+            self.tasks.wait().await;
         };
         let finished = tokio::time::timeout(timeout, whole).await.is_ok();
         self.stopping.cancel();
         self.cut.cancel();
-        self.connections.close();
-        self.connections.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
         finished
     }
 }
@@ -119,10 +127,12 @@ impl Plane {
                 }
             }
         }
-        // The kernel has accepted these for us already: closing the listener would reset them.
-        while let Ok(Ok((stream, peer, permit))) =
-            tokio::time::timeout(Duration::from_millis(1), accept(&self.listener, &permits)).await
-        {
+        if let Err(error) = newcomers::hold_off(&self.listener) {
+            tracing::warn!(%error, "connections that begin now may be reset");
+        }
+        // The kernel has accepted these for us, or is about to: closing the listener would reset them.
+        let end = Instant::now() + HANDSHAKES;
+        while let Ok(Ok((stream, peer, permit))) = timeout_at(end, accept(&self.listener, &permits)).await {
             self.connect(&server, stream, peer, permit);
         }
     }
@@ -141,7 +151,7 @@ impl Plane {
             drain: self.drain.clone(),
         };
         let open = OpenConnection::new(self.open.clone(), permit);
-        self.drain.connections.spawn(async move {
+        self.drain.tasks.spawn(async move {
             connection.serve(stream, peer).await;
             drop(open);
         });
@@ -205,6 +215,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let came = Instant::now();
         let router = self.router;
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
@@ -212,9 +223,15 @@ impl Connection {
         });
         let stream = TokioIo::new(PatientStream::new(stream, &self.limits));
         let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));
+        let stop = async {
+            self.drain.stopping.cancelled().await;
+            // A client that has only just come is about to ask for something.
+            tokio::time::sleep_until(came + CLOSING).await;
+        };
         let ended = tokio::select! {
+            biased;
             ended = &mut connection => ended,
-            () = self.drain.stopping.cancelled() => {
+            () = stop => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = &mut connection => ended,

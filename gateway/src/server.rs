@@ -63,8 +63,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         let limits = connection_limits(&config);
         Plane { listener, router, limits, open: metrics.connections(name), drain: drain.clone() }
     };
-    let data = tokio::spawn(plane(data, invoke::router(Arc::new(data_plane)), "data").serve());
-    let control = tokio::spawn(plane(control, control::router(Arc::new(control_plane)), "control").serve());
+    drain.track(plane(data, invoke::router(Arc::new(data_plane)), "data").serve());
+    drain.track(plane(control, control::router(Arc::new(control_plane)), "control").serve());
     announce(folder, data_address, control_address)?;
 
     shutdown.await;
@@ -74,8 +74,6 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     } else {
         tracing::warn!("requests were cut at the end of the drain timeout");
     }
-    data.await?;
-    control.await?;
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
     Ok(())

@@ -36,9 +36,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     // Global unicast is 2000::/3; everything else (unspecified, loopback, ULA, link-local, multicast,
     // the old site-local, the discard prefix) is not for functions.
     let global = a & 0xe000 == 0x2000;
-    let special = (a == 0x2001 && b < 0x0200)           // protocol assignments with Teredo, ORCHID: RFC 2928
-        || (a == 0x2001 && b == 0x0db8)                 // documentation, RFC 3849
-        || (a == 0x3fff && b < 0x1000); // documentation, RFC 9637
+    // 2001::/23 is protocol assignments with Teredo and ORCHID, RFC 2928; 2001:db8::/32 documentation, RFC 3849.
+    let special = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || (a == 0x3fff && b < 0x1000); // documentation, RFC 9637
     global && !special
 }
 

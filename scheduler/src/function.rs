@@ -28,7 +28,6 @@ pub struct Function {
 
 impl Function {
     /// A version of the function `name`, to be run from the component with `digest` in `artifact`.
-    #[expect(clippy::too_many_arguments, reason = "a function is the sum of these, each of its own type")]
     pub fn new(
         namespace: String,
         name: String,

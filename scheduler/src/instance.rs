@@ -18,10 +18,11 @@ use http::{Request, Response};
 use http_body::Body;
 use std::{
     future::poll_fn,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -39,7 +40,15 @@ use wasmtime_wasi_http::{
 /// A response head with its body, or the name of the error that the guest set in its place.
 pub(crate) type Head = Result<Response<WasiBody>, String>;
 
-type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
+type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// A guest that is over. With the store ends what the guest was writing, and ends well as it seems: so the store is
+/// kept until it is known how the guest ended.
+struct Ended {
+    /// An outer error is a panic of the host.
+    result: thread::Result<wasmtime::Result<()>>,
+    store: Store<Host>,
+}
 
 /// What an instance is started with.
 pub(crate) struct Setup<'a> {
@@ -65,8 +74,20 @@ where
     let (answer, head) = oneshot::channel();
     let request = request.map(|inner| RequestBody { inner, limit: limits.request_body, meter: meter.clone() });
     let future: GuestFuture = match &program.pre {
-        ProxyPre::P2(pre) => Box::pin(run_02(pre.clone(), store(pre.engine(), host, &meter), request, answer)),
-        ProxyPre::P3(pre) => Box::pin(run_03(pre.clone(), store(pre.engine(), host, &meter), request, answer)),
+        ProxyPre::P2(pre) => {
+            let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
+            Box::pin(async move {
+                let run = run_02(&pre, &mut store, request, answer);
+                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
+            })
+        }
+        ProxyPre::P3(pre) => {
+            let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
+            Box::pin(async move {
+                let run = run_03(&pre, &mut store, request, answer);
+                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
+            })
+        }
     };
     let running = Running { future, _permits: permits, _clock: clock };
     let deadline = Instant::from_std(meter.started() + limits.timeout);
@@ -112,8 +133,8 @@ fn on_tick(meter: &Meter) -> Result<UpdateDeadline, CpuExhausted> {
 struct CpuExhausted;
 
 async fn run_02<B>(
-    pre: ProxyPre02<Host>,
-    mut store: Store<Host>,
+    pre: &ProxyPre02<Host>,
+    store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: oneshot::Sender<Head>,
 ) -> wasmtime::Result<()>
@@ -126,13 +147,13 @@ where
         // Nobody listens any more when the client has gone.
         let _ = answer.send(head.map_err(|code| format!("{code:?}")));
     })?;
-    let proxy = pre.instantiate_async(&mut store).await?;
-    proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+    let proxy = pre.instantiate_async(&mut *store).await?;
+    proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
 }
 
 async fn run_03<B>(
-    pre: ProxyPre03<Host>,
-    mut store: Store<Host>,
+    pre: &ProxyPre03<Host>,
+    store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: oneshot::Sender<Head>,
 ) -> wasmtime::Result<()>
@@ -140,7 +161,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let service = pre.instantiate_async(&mut store).await?;
+    let service = pre.instantiate_async(&mut *store).await?;
     let call = async move |accessor: &wasmtime::component::Accessor<Host>| {
         let (request, sent) = accessor.with(|mut store| {
             let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
@@ -178,11 +199,13 @@ struct Running {
 impl Guest {
     /// Ends the guest, in this order: say why, then let go of it. A body that it was writing ends with
     /// it, and must know by then that the end is not a good one.
-    fn end(&mut self, result: Result<(), Failure>) -> Poll<Result<(), Failure>> {
+    fn end(&mut self, result: Result<(), Failure>, store: Option<Store<Host>>) -> Poll<Result<(), Failure>> {
         match &result {
             Ok(()) => self.meter.guest_done(),
             Err(failure) => self.meter.end(Some(failure.clone())),
         }
+        // Before the permits: who has a permit must find a slot.
+        drop(store);
         self.running = None;
         Poll::Ready(result)
     }
@@ -194,22 +217,23 @@ impl Future for Guest {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(running) = &mut this.running else { return Poll::Pending };
-        let poll = || this.meter.charge(|| running.future.as_mut().poll(cx));
-        match catch_unwind(AssertUnwindSafe(poll)) {
-            Ok(Poll::Ready(Ok(()))) => this.end(Ok(())),
-            Ok(Poll::Ready(Err(error))) => {
-                let result = classify(&error, &this.meter, &this.limits);
-                this.end(result)
+        match this.meter.charge(|| running.future.as_mut().poll(cx)) {
+            Poll::Ready(Ended { result, store }) => {
+                let result = match result {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(error)) => classify(&error, &this.meter, &this.limits),
+                    Err(_) => Err(Failure::HostPanic),
+                };
+                this.end(result, Some(store))
             }
-            Ok(Poll::Pending) => {
+            Poll::Pending => {
                 let deadline = this.deadline;
                 let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
                 match timer.poll_unpin(cx) {
-                    Poll::Ready(()) => this.end(Err(Failure::Timeout { limit: this.limits.timeout })),
+                    Poll::Ready(()) => this.end(Err(Failure::Timeout { limit: this.limits.timeout }), None),
                     Poll::Pending => Poll::Pending,
                 }
             }
-            Err(_) => this.end(Err(Failure::HostPanic)),
         }
     }
 }
@@ -231,6 +255,10 @@ fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> Result<(
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return Err(Failure::NodeBusy);
+    }
+    // A guest that fails over a request body which is too large fails because of the client.
+    if meter.was_request_too_large() {
+        return Err(Failure::RequestTooLarge { limit: limits.request_body });
     }
     if meter.was_memory_denied() {
         return Err(Failure::Memory { limit: limits.memory });

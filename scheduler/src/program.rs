@@ -18,7 +18,7 @@ use std::{
     },
 };
 use wasmtime::{
-    Engine,
+    Engine, ResourcesRequired,
     component::{Component, Linker},
 };
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -57,8 +57,7 @@ impl Runtime {
             World::Http03 => ProxyPre::P3(wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map_err(missing)?),
         };
         let code = component.image_range();
-        let initial_memory =
-            component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
+        let initial_memory = component.resources_required().map_or(0, |needs| initial_memory(&needs));
         Ok(Program { pre, initial_memory, size: code.end as u64 - code.start as u64 })
     }
 
@@ -74,10 +73,8 @@ impl Runtime {
         if needs.num_tables > engine::TABLES_PER_COMPONENT {
             return over("a number of tables", needs.num_tables.into(), engine::TABLES_PER_COMPONENT.into());
         }
-        if let Some(bytes) = needs.max_initial_memory_size
-            && bytes > self.pool.memory
-        {
-            return over("an initial memory in bytes", bytes, self.pool.memory);
+        if initial_memory(&needs) > self.pool.memory {
+            return over("an initial memory in bytes", initial_memory(&needs), self.pool.memory);
         }
         if let Some(elements) = needs.max_initial_table_size
             && elements > engine::TABLE_ELEMENTS as u64
@@ -86,6 +83,14 @@ impl Runtime {
         }
         Ok(())
     }
+}
+
+/// Bytes of a WebAssembly page.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// Bytes that the largest memory begins with; the engine counts in pages.
+fn initial_memory(needs: &ResourcesRequired) -> u64 {
+    needs.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE_BYTES)
 }
 
 /// Where a program came from when it was loaded.

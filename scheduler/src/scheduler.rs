@@ -18,7 +18,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use std::{
     future::poll_fn,
@@ -221,7 +221,7 @@ impl Scheduler {
         B::Error: std::fmt::Display,
     {
         let limits = &function.limits;
-        if request.body().size_hint().lower() > limits.request_body {
+        if announced_length(request.headers()) > limits.request_body {
             return Err(Failure::RequestTooLarge { limit: limits.request_body });
         }
         let permits = self.admit(function)?;
@@ -267,7 +267,7 @@ async fn first_answer(
     poll_fn(|cx| {
         let ended = guest.as_mut().poll(cx);
         if let Poll::Ready(Err(failure)) = &ended {
-            return Poll::Ready(Err(too_large(meter, limits).unwrap_or_else(|| failure.clone())));
+            return Poll::Ready(Err(failure.clone()));
         }
         match head.poll_unpin(cx) {
             Poll::Ready(_) if meter.was_request_too_large() => {
@@ -282,9 +282,11 @@ async fn first_answer(
     .await
 }
 
-/// A guest that fails over a request body which is too large fails because of the client.
-fn too_large(meter: &Meter, limits: &Limits) -> Option<Failure> {
-    meter.was_request_too_large().then_some(Failure::RequestTooLarge { limit: limits.request_body })
+/// Bytes that the body has as the client says; 0 when it says nothing. A body that was wrapped on its way here may
+/// have forgotten it.
+fn announced_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
 }
 
 /// How long a client should wait before it tries again, after `429` and `503`.

@@ -163,6 +163,7 @@ async fn every_call_leaves_a_record_of_what_it_used() {
     let platform = Platform::start().await;
     platform.deploy("echo").await;
     platform.post("/echo/a/b?secret=1", "12345").header("x-request-id", "mine").await.expect(200);
+    platform.invocations("echo", 1).await;
     platform.get("/echo/").await.expect(200);
     let records = platform.invocations("echo", 2).await;
     assert_eq!((&records[0]["method"], &records[1]["method"]), (&"GET".into(), &"POST".into()), "newest first");

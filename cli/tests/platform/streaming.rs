@@ -56,6 +56,7 @@ async fn echoed(platform: &Platform, name: &str, length: u64) -> u64 {
     let pattern = Pattern::new();
     let path = format!("/{name}/");
     platform.post(&path, pattern.body(MIB)).await.expect(200);
+    platform.invocations(name, 1).await;
     let before = platform.process().memory();
     platform.process().forget_memory_peak();
     let response = platform.post(&path, pattern.body(length)).timeout(LONG_TIMEOUT).head().await.unwrap();

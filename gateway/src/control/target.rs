@@ -1,10 +1,7 @@
 //! Which function an API request is about: its name in the path, its namespace in the query.
 
 use crate::problem::Problem;
-use axum::{
-    extract::{FromRequestParts, Path, Query},
-    response::{IntoResponse, Response},
-};
+use axum::extract::{FromRequestParts, Path, Query};
 use http::{StatusCode, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::HashMap, str::FromStr};
@@ -38,25 +35,25 @@ pub(super) struct Scope(pub(super) Namespace);
 /// A query whose mistakes are told as problems.
 pub(super) struct Parameters<T>(pub(super) T);
 
-fn invalid(field: &str, error: impl std::fmt::Display) -> Response {
+fn invalid(field: &str, error: impl std::fmt::Display) -> Problem {
     let detail = format!("{field}: {error}");
-    Problem::platform(StatusCode::BAD_REQUEST, "invalid-name", "Invalid name", detail).into_response()
+    Problem::platform(StatusCode::BAD_REQUEST, "invalid-name", "Invalid name", detail)
 }
 
-fn part<T: FromStr<Err: std::fmt::Display>>(parts: &HashMap<String, String>, field: &str) -> Result<T, Response> {
+fn part<T: FromStr<Err: std::fmt::Display>>(parts: &HashMap<String, String>, field: &str) -> Result<T, Problem> {
     // The router has matched the path, so that the parts are there; an empty one is refused as a value.
     parts.get(field).map_or("", String::as_str).parse().map_err(|error| invalid(field, error))
 }
 
-async fn path<S: Sync + Send>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Response> {
+async fn path<S: Sync + Send>(parts: &mut Parts, state: &S) -> Result<HashMap<String, String>, Problem> {
     let Path(path) = Path::from_request_parts(parts, state).await.map_err(|error| invalid("path", error))?;
     Ok(path)
 }
 
 impl<S: Sync + Send> FromRequestParts<S> for Scope {
-    type Rejection = Response;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Parameters(query) = Parameters::<NamespaceQuery>::from_request_parts(parts, state).await?;
         let namespace = query.namespace.map(|text| text.parse()).transpose();
         Ok(Self(namespace.map_err(|error| invalid("namespace", error))?.unwrap_or_default()))
@@ -64,32 +61,31 @@ impl<S: Sync + Send> FromRequestParts<S> for Scope {
 }
 
 impl<S: Sync + Send> FromRequestParts<S> for Target {
-    type Rejection = Response;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Scope(namespace) = Scope::from_request_parts(parts, state).await?;
         Ok(Self { namespace, name: part(&path(parts, state).await?, "name")? })
     }
 }
 
 impl<S: Sync + Send> FromRequestParts<S> for VersionTarget {
-    type Rejection = Response;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let function = Target::from_request_parts(parts, state).await?;
         Ok(Self { function, version: part(&path(parts, state).await?, "version")? })
     }
 }
 
 impl<S: Sync + Send, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
-    type Rejection = Response;
+    type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(query)) => Ok(Self(query)),
             Err(error) => {
-                Err(Problem::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", error.body_text())
-                    .into_response())
+                Err(Problem::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", error.body_text()))
             }
         }
     }

@@ -1,15 +1,14 @@
 //! A whole answer, and what a test expects of it.
 
 use bytes::Bytes;
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use reqwest::{StatusCode, Version};
 use serde_json::Value;
 
 pub(crate) struct Answer {
     /// The request that it answers.
     what: String,
     pub(crate) status: StatusCode,
-    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -24,8 +23,8 @@ impl std::fmt::Display for Answer {
 impl Answer {
     /// Reads an answer to its end.
     pub(super) async fn read(what: String, response: reqwest::Response) -> reqwest::Result<Self> {
-        let (status, version, headers) = (response.status(), response.version(), response.headers().clone());
-        Ok(Self { what, status, version, headers, body: response.bytes().await? })
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Self { what, status, headers, body: response.bytes().await? })
     }
 
     #[track_caller]

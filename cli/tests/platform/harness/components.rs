@@ -27,20 +27,21 @@ pub(crate) fn empty_component() -> Vec<u8> {
     MAGIC.to_vec()
 }
 
-/// A valid component that imports `interface` and passes it off as its HTTP handler:
+/// A valid component that imports `interface`, with an empty instance for its HTTP handler:
 ///
 /// ```wat
 /// (component
-///   (import "INTERFACE" (instance $it (export "send" (func))))
-///   (export "wasi:http/incoming-handler@0.2.0" (instance $it)))
+///   (import "INTERFACE" (instance (export "send" (func))))
+///   (instance $handler)
+///   (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))
 /// ```
 pub(crate) fn importing(interface: &str) -> Vec<u8> {
     // One instance type with two declarations: a function type without parameters and results, and the export
     // `send` of that type.
     let types = [&[1, 0x42, 2, 0x01, 0x40, 0, 1, 0, 0x04, 0][..], &text("send"), &[1, 0]].concat();
     let imports = [&[1, 0][..], &text(interface), &[5, 0]].concat();
-    let exports = [&[1, 0][..], &text("wasi:http/incoming-handler@0.2.0"), &[5, 0, 0]].concat();
-    [MAGIC, &section(7, &types), &section(10, &imports), &section(11, &exports)].concat()
+    let exports = [&[1, 0][..], &text("wasi:http/incoming-handler@0.2.0"), &[5, 1, 0]].concat();
+    [MAGIC, &section(7, &types), &section(10, &imports), &section(5, &[1, 1, 0]), &section(11, &exports)].concat()
 }
 
 fn text(text: &str) -> Vec<u8> {

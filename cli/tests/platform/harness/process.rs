@@ -100,11 +100,6 @@ impl Process {
         eventually("the platform to end", PATIENCE, async || child.try_wait().unwrap()).await
     }
 
-    /// Whether it has ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
     /// Bytes of memory that it has now.
     pub(crate) fn memory(&self) -> u64 {
         self.status_bytes("VmRSS:")
