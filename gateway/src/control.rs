@@ -11,7 +11,7 @@ mod upload;
 mod versions;
 mod views;
 
-use crate::{catalog::Catalog, listener::Drain, metrics::Metrics, problem::Problem, token::AdminToken};
+use crate::{catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, problem::Problem, token::AdminToken};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -20,6 +20,7 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
+use http_body::Body as _;
 use std::{sync::Arc, time::Duration};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wasmway_registry::{Registry, RegistryError};
@@ -75,12 +76,17 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
 
 /// Gives every answer an id, and every problem the same.
 async fn identify(request: Request, next: middleware::Next) -> Response {
-    let id = crate::forwarding::request_id(request.headers());
+    let id = forwarding::request_id(request.headers());
+    let (version, has_body) = (request.version(), !request.body().is_end_stream());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = problem.with_request_id(&id).into_response();
+        // A body that nobody reads to its end stands between this request and a next one.
+        if has_body {
+            forwarding::ask_to_leave(response.headers_mut(), version);
+        }
     }
-    crate::forwarding::set_request_id(response.headers_mut(), &id);
+    forwarding::set_request_id(response.headers_mut(), &id);
     response
 }
 

@@ -1,7 +1,7 @@
 //! What a request says about its way here, on to the function.
 
 use crate::address;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, uri::Authority};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where a connection came from; put into every request's extensions by the listener.
@@ -31,6 +31,13 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
 pub(crate) fn set_request_id(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
+    }
+}
+
+/// Says that the connection ends with this answer. HTTP/2 has no such header, and needs none.
+pub(crate) fn ask_to_leave(headers: &mut HeaderMap, version: Version) {
+    if version < Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -57,13 +57,15 @@ impl DataPlane {
 async fn invoke(State(plane): State<Arc<DataPlane>>, request: Request) -> Response {
     let id = forwarding::request_id(request.headers());
     let version = request.version();
-    let mut response = match dispatch(&plane, request, &id).await {
-        Ok(response) => response,
-        Err(problem) => problem.with_request_id(&id).into_response(),
+    let has_body = !request.body().is_end_stream();
+    let (mut response, refused) = match dispatch(&plane, request, &id).await {
+        Ok(response) => (response, false),
+        Err(problem) => (problem.with_request_id(&id).into_response(), true),
     };
     forwarding::set_request_id(response.headers_mut(), &id);
-    if plane.drain.is_closing() && version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    // A body that nobody reads to its end stands between this request and a next one.
+    if plane.drain.is_closing() || (refused && has_body) {
+        forwarding::ask_to_leave(response.headers_mut(), version);
     }
     response
 }

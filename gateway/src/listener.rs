@@ -15,7 +15,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -62,6 +62,8 @@ pub(crate) struct Drain {
 /// How long clients with kept connections are told to leave before connections at rest are closed, and how
 /// long a new client gets to say what it wants.
 const CLOSING: Duration = Duration::from_millis(500);
+/// How long a client gets, after the last answer on its connection, to stop sending and close its side.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long a listener that is about to be closed waits for handshakes under way.
 const HANDSHAKES: Duration = Duration::from_millis(100);
 
@@ -247,7 +249,8 @@ impl Connection {
 }
 
 /// A connection whose client may not keep us waiting for ever: not before its first byte, which the
-/// HTTP server waits for without a timer, and not with taking what we send.
+/// HTTP server waits for without a timer, and not with taking what we send. At its end it lingers: a client that
+/// is still sending what we have refused already would otherwise be reset before it has read why.
 struct PatientStream {
     stream: TcpStream,
     write_timeout: Duration,
@@ -255,12 +258,14 @@ struct PatientStream {
     silence: Option<Pin<Box<Sleep>>>,
     /// Runs while the client takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Runs when we have said all, and what the client still says is thrown away.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl PatientStream {
     fn new(stream: TcpStream, limits: &ConnectionLimits) -> Self {
         let silence = Some(Box::pin(tokio::time::sleep(limits.header_timeout)));
-        Self { stream, write_timeout: limits.write_timeout, silence, stall: None }
+        Self { stream, write_timeout: limits.write_timeout, silence, stall: None, linger: None }
     }
 
     /// Passes a result of writing on, with an end to the waiting.
@@ -314,7 +319,22 @@ impl AsyncWrite for PatientStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.patient(cx, shut)
+        if self.linger.is_none() {
+            let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.patient(cx, shut))?;
+        }
+        let this = &mut *self;
+        let linger = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut scrap = [0; 8 << 10];
+            let mut scrap = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut scrap) {
+                Poll::Ready(Ok(())) if !scrap.filled().is_empty() => {}
+                // It has closed its side, or broken the connection: both are ends.
+                Poll::Ready(_) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -71,8 +71,7 @@ fn data_dir(home: &tempfile::TempDir) -> PathBuf {
 fn http_client() -> reqwest::Client {
     // An error says that another test has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // A platform that refuses a body closes the connection, which a next request must not find that way.
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+    reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 impl Platform {

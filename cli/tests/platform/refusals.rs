@@ -165,3 +165,16 @@ async fn a_request_of_another_form_is_told_what_there_is() {
     platform.api(Method::PATCH, "/functions").await.expect_problem(405, "method-not-allowed", "platform");
     nothing_was_left(&platform).await;
 }
+
+#[tokio::test]
+async fn a_client_that_is_still_sending_reads_why_it_was_refused() {
+    let platform = Platform::builder().arg("--max-upload=64KiB").start().await;
+    for _ in 0..20 {
+        let upload = |token: &str| {
+            let call = platform.control(Method::PUT, "/api/v1/functions/it").header("authorization", token);
+            call.header("content-type", "application/wasm").body(vec![0; 20 << 20])
+        };
+        upload("Bearer wrong").await.expect_problem(401, "unauthorized", "platform");
+        upload(&format!("Bearer {}", platform.token())).await.expect_problem(413, "body-too-large", "platform");
+    }
+}

@@ -1,4 +1,5 @@
-//! Sends a head and 64 KiB of body, gives them the time to leave, then traps: the client must not take it for a whole response.
+//! Sends a head and 64 KiB of body, gives them the time to leave, then traps: the client must not take it for a
+//! whole response.
 
 use std::io::Write as _;
 
