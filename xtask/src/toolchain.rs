@@ -27,7 +27,26 @@ pub(crate) fn install(layout: &Layout) -> Result<()> {
     step(&format!("Python tools: {}", python_tools(layout)?.display()));
     ensure_npm()?;
     step("npm: there");
+    ensure_counterparts()?;
+    step("promtool and Postgres: there");
     Ok(())
+}
+
+/// Makes sure of the programs that tests hold the platform against.
+fn ensure_counterparts() -> Result<()> {
+    if !is_there("promtool") {
+        apt_install(&["prometheus"], "install Prometheus (a Mac: brew install prometheus)")?;
+    }
+    if !is_there("initdb") && !debian_has_postgres() {
+        apt_install(&["postgresql"], "install Postgres 15 or later (a Mac: brew install postgresql)")?;
+    }
+    Ok(())
+}
+
+/// Whether Debian's Postgres is there, which is out of the path in a folder for each version.
+fn debian_has_postgres() -> bool {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join("bin/initdb").is_file())
 }
 
 /// How Rust is compiled to WebAssembly on this machine.

@@ -91,7 +91,7 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("promtool is needed: apt-get install prometheus");
+        .expect("promtool is needed: `cargo xtask toolchain` installs Prometheus");
     promtool.stdin.take().unwrap().write_all(metrics.text().as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();

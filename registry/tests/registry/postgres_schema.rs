@@ -10,10 +10,7 @@ const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
 
 #[tokio::test]
 async fn both_databases_get_the_same_tables_and_columns() {
-    let Some(bin) = postgres_programs() else {
-        eprintln!("not run: initdb is not installed (on Debian: apt-get install postgresql)");
-        return;
-    };
+    let bin = postgres_programs().expect("initdb is needed: `cargo xtask toolchain` installs Postgres");
     let server = Postgres::start(&bin);
     for migration in migrations("postgres") {
         server.psql(&["-f", migration.to_str().unwrap()]);
