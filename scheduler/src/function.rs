@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A function that can be called: one version of it, with all that the version says.
 #[derive(Debug)]
@@ -95,4 +96,11 @@ impl Drop for OpenRequest {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
+}
+
+/// A place in everything that is counted, held until the guest of a request is gone.
+pub(crate) struct Permits {
+    pub(crate) _function: OpenRequest,
+    pub(crate) _node: OwnedSemaphorePermit,
+    pub(crate) _slot: OwnedSemaphorePermit,
 }

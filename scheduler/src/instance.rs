@@ -3,13 +3,13 @@
 use crate::{
     body::RequestBody,
     engine::ClockGuard,
+    function::Permits,
     host::{Host, HostSetup},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
     meter::Meter,
     outbound::RequestOutbound,
     outcome::Failure,
     program::Program,
-    scheduler::Permits,
     stdio::GuestOutput,
 };
 use bytes::Bytes;

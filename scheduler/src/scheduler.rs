@@ -6,7 +6,7 @@ use crate::{
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
     engine::{EpochClock, PoolSize},
-    function::{Function, OpenRequest},
+    function::{Function, Permits},
     instance::{self, Guest, Head, Setup},
     limits::Limits,
     meter::{Meter, Receipt},
@@ -28,7 +28,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use wasmtime_wasi_http::WasiBody;
 
 /// How a scheduler is set up.
@@ -54,13 +54,6 @@ pub struct Invocation<F> {
     pub logs: Arc<dyn LogSink>,
     /// Gets the receipt when everything of the request is over, on whatever thread that happens.
     pub on_end: F,
-}
-
-/// A place in every queue that a request stands in, held until the guest is gone.
-pub(crate) struct Permits {
-    _function: OpenRequest,
-    _node: OwnedSemaphorePermit,
-    _slot: OwnedSemaphorePermit,
 }
 
 /// A component that is ready to run.
