@@ -33,8 +33,17 @@ pub(crate) fn crash_loop(layout: &Layout, rounds: u32) -> Result<()> {
 /// Everything but these tasks. Their dependencies would change features of the product's, and have it built twice.
 const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
+/// `cargo`, without what the cargo that runs us says about this package: build scripts that look at it (ring's does)
+/// would run again, and half of the product be built again, whenever a person's own cargo and ours take turns.
 fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(of_this_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 fn cargo_test(layout: &Layout, packages: &[&str], arguments: &[String]) -> Result<()> {
