@@ -103,6 +103,7 @@ fn limits(limits: &registry::manifest::Limits) -> Limits {
         memory: limits.memory.as_u64(),
         cpu: limits.cpu,
         timeout: limits.timeout,
+        cpu_weight: limits.cpu_weight,
         concurrency: limits.concurrency,
         request_body: limits.request_body.as_u64(),
         response_body: limits.response_body.as_u64(),

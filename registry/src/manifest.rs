@@ -43,6 +43,8 @@ pub struct Manifest {
     pub routes: Vec<RouteRule>,
     /// Whether answers to failed requests may tell the client what the function did.
     pub debug: bool,
+    /// Whether answers tell the client what they took, in a `Server-Timing` header.
+    pub server_timing: bool,
 }
 
 /// How a component is made from its project.
@@ -67,6 +69,9 @@ pub struct Limits {
     /// Wall-clock time of one request, its body and the answer's included. Default 30s.
     #[serde(with = "human_duration")]
     pub timeout: Duration,
+    /// The share of CPU time beside other functions that want more than there is: one of 200 gets twice what one of
+    /// 100 gets. Default 100.
+    pub cpu_weight: u32,
     /// Requests at once on one node. Default 256.
     pub concurrency: u32,
     /// The body of a request. Default 1GiB.
@@ -81,6 +86,7 @@ impl Default for Limits {
             memory: ByteSize::mib(128),
             cpu: Duration::from_secs(1),
             timeout: Duration::from_secs(30),
+            cpu_weight: 100,
             concurrency: 256,
             request_body: ByteSize::gib(1),
             response_body: ByteSize::gib(1),

@@ -11,6 +11,8 @@ pub struct Limits {
     pub memory: u64,
     /// CPU time, measured on the clock of the threads that run the request.
     pub cpu: Duration,
+    /// Share of CPU time beside other functions, 100 being the usual one.
+    pub cpu_weight: u32,
     /// Wall-clock time, from admission to the last byte of the response body.
     pub timeout: Duration,
     /// Requests of the function at once on this node.

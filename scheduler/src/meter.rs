@@ -20,6 +20,8 @@ pub struct Receipt {
     pub cpu: Duration,
     /// Wall-clock time from admission to the last byte of the body or the end of the guest.
     pub wall: Duration,
+    /// Time that the request was ready to run and waited: for its program to be loaded, for a turn on the CPU.
+    pub queued: Duration,
     /// Most bytes of linear memory and tables at once.
     pub memory_bytes: u64,
     /// Bytes of the request body that the guest took.
@@ -56,6 +58,7 @@ pub(crate) struct Meter {
     /// Thread CPU clock at the start of the poll that is under way.
     poll_started_ns: AtomicU64,
     started: Instant,
+    queued_ns: AtomicU64,
     memory_peak: AtomicU64,
     memory_denied: AtomicBool,
     request_too_large: AtomicBool,
@@ -84,6 +87,7 @@ impl Meter {
             cpu_used_ns: AtomicU64::new(0),
             poll_started_ns: AtomicU64::new(0),
             started: Instant::now(),
+            queued_ns: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
             memory_denied: AtomicBool::new(false),
             request_too_large: AtomicBool::new(false),
@@ -124,6 +128,11 @@ impl Meter {
     /// True when the CPU used so far, with `poll` of the poll that is under way, is over the budget.
     pub(crate) fn over_budget(&self, poll: Duration) -> bool {
         self.cpu_used_ns.load(Relaxed).saturating_add(poll.as_nanos() as u64) >= self.cpu_budget_ns
+    }
+
+    /// Counts time that the request was ready to run and did not.
+    pub(crate) fn queued(&self, waited: Duration) {
+        self.queued_ns.fetch_add(waited.as_nanos() as u64, Relaxed);
     }
 
     pub(crate) fn memory_peak(&self, bytes: u64) {
@@ -203,6 +212,7 @@ impl Meter {
         Receipt {
             cpu: Duration::from_nanos(self.cpu_used_ns.load(Relaxed)),
             wall: self.started.elapsed(),
+            queued: Duration::from_nanos(self.queued_ns.load(Relaxed)),
             memory_bytes: self.memory_peak.load(Relaxed),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),

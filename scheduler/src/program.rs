@@ -16,6 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Instant,
 };
 use wasmtime::{
     Engine, ResourcesRequired,
@@ -230,7 +231,10 @@ impl Programs {
             return Ok(program);
         }
         meter.cold();
-        self.load(digest, world, path).await
+        let came = Instant::now();
+        let program = self.load(digest, world, path).await;
+        meter.queued(came.elapsed());
+        program
     }
 
     /// Loads the program into memory.

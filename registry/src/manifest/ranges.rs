@@ -9,6 +9,7 @@ use super::{ByteSize, Limits, Manifest, ManifestError, human_duration};
 const MEMORY: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(4);
 const CPU: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_mins(5);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
+const CPU_WEIGHT: RangeInclusive<u32> = 1..=10_000;
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
 const BODY: RangeInclusive<ByteSize> = ByteSize::bytes(0)..=ByteSize::gib(16);
 
@@ -66,6 +67,7 @@ impl Limits {
         within("limits.memory", &self.memory, &MEMORY, "memory a function", size)?;
         within("limits.cpu", &self.cpu, &CPU, "CPU time a request", time)?;
         within("limits.timeout", &self.timeout, &TIMEOUT, "wall-clock time a request", time)?;
+        within("limits.cpu_weight", &self.cpu_weight, &CPU_WEIGHT, "weight a function", u32::to_string)?;
         within(
             "limits.concurrency",
             &self.concurrency,

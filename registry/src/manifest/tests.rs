@@ -7,6 +7,7 @@ use crate::manifest::{ByteSize, RouteRule};
 const FULL: &str = r#"
 name = "hello"
 debug = true
+server_timing = true
 [build]
 command = "cargo build --release --target wasm32-wasip2"
 component = "target/wasm32-wasip2/release/hello.wasm"
@@ -14,6 +15,7 @@ component = "target/wasm32-wasip2/release/hello.wasm"
 memory = "64MiB"
 cpu = "50ms"
 timeout = "1m30s"
+cpu_weight = 200
 concurrency = 100
 request_body = "16MiB"
 response_body = "64MiB"
@@ -56,7 +58,8 @@ fn a_full_manifest_is_read() {
     assert_eq!(manifest.outbound.allow.len(), 2);
     assert_eq!(manifest.routes[0], RouteRule::new(Some("example.com"), "/api").unwrap());
     assert_eq!(manifest.routes[1].host(), None);
-    assert!(manifest.debug);
+    assert!(manifest.debug && manifest.server_timing);
+    assert_eq!(manifest.limits.cpu_weight, 200);
 }
 
 #[test]
@@ -99,6 +102,10 @@ fn a_value_out_of_range_is_refused_with_field_limit_and_fix() {
             "limits.timeout: \"10us\" is under the smallest wall-clock time a request may ask for (1ms); raise it",
         ),
         (
+            "[limits]\ncpu_weight = 0",
+            "limits.cpu_weight: 0 is under the smallest weight a function may ask for (1); raise it",
+        ),
+        (
             "[limits]\nconcurrency = 0",
             "limits.concurrency: 0 is under the smallest number of requests at once a function may ask for (1); raise it",
         ),
@@ -119,12 +126,12 @@ fn an_unknown_field_is_refused_with_the_fields_there_are() {
         (
             "[limits]\nmemroy = \"64MiB\"",
             "limits.memroy: there is no such field; remove it, or use one of \
-             concurrency, cpu, memory, request_body, response_body, timeout",
+             concurrency, cpu, cpu_weight, memory, request_body, response_body, timeout",
         ),
         (
             "naem = \"x\"",
             "naem: there is no such field; remove it, or use one of \
-             build, debug, env, limits, name, outbound, routes",
+             build, debug, env, limits, name, outbound, routes, server_timing",
         ),
         (
             "[[routes]]\npath = \"/a\"\n[[routes]]\npath = \"/b\"\nhots = \"x\"",
