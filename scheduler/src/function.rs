@@ -1,6 +1,6 @@
 //! A function as the scheduler knows it.
 
-use crate::{component::World, limits::Limits, outbound::OutboundPolicy, outcome::Failure};
+use crate::{component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, outcome::Failure};
 use std::{
     path::PathBuf,
     sync::{
@@ -13,8 +13,6 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A function that can be called: one version of it, with all that the version says.
 #[derive(Debug)]
 pub struct Function {
-    namespace: String,
-    name: String,
     version: u32,
     /// SHA-256 of the component.
     pub(crate) digest: [u8; 32],
@@ -24,6 +22,8 @@ pub struct Function {
     pub(crate) limits: Limits,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) outbound: Arc<OutboundPolicy>,
+    pub(crate) share: Share,
+    pub(crate) pace: Arc<Pace>,
     open_requests: Arc<AtomicU32>,
 }
 
@@ -38,10 +38,9 @@ impl Function {
         env: Vec<(String, String)>,
         outbound: OutboundPolicy,
     ) -> Self {
-        let open_requests = Arc::new(AtomicU32::new(0));
+        let share = Share { namespace: namespace.into(), function: name.into(), weight: limits.cpu_weight };
         Self {
-            namespace,
-            name,
+            share,
             version,
             digest,
             world,
@@ -49,18 +48,19 @@ impl Function {
             limits,
             env,
             outbound: Arc::new(outbound),
-            open_requests,
+            pace: Arc::default(),
+            open_requests: Arc::default(),
         }
     }
 
     /// The namespace that it belongs to.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.share.namespace
     }
 
     /// Its name in the namespace.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.share.function
     }
 
     /// Its version, counted from 1.
@@ -85,6 +85,39 @@ impl Function {
         match self.open_requests.fetch_update(Relaxed, Relaxed, add) {
             Ok(_) => Ok(OpenRequest(self.open_requests.clone())),
             Err(_) => Err(Failure::FunctionBusy { limit }),
+        }
+    }
+}
+
+/// Whether the requests of a function end within a slice, as a rule.
+///
+/// The first slice runs on the thread that serves the connection. Where it is likely not to be enough, the request
+/// begins in the lane for long requests, so that even its first slice is in nobody's way.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Short requests that have to come in a row before the next one is expected to be short.
+    wary: AtomicU32,
+}
+
+impl Pace {
+    /// Short requests in a row that make up for a long one.
+    const WARY: u32 = 32;
+
+    pub(crate) fn is_long(&self) -> bool {
+        self.wary.load(Relaxed) > 0
+    }
+
+    /// A request needed more than a slice.
+    pub(crate) fn long(&self) {
+        self.wary.store(Self::WARY, Relaxed);
+    }
+
+    /// A request ended within a slice.
+    pub(crate) fn short(&self) {
+        // The usual case writes nothing.
+        if self.is_long() {
+            // It may have become zero meanwhile.
+            let _ = self.wary.fetch_update(Relaxed, Relaxed, |wary| wary.checked_sub(1));
         }
     }
 }

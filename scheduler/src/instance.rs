@@ -3,10 +3,12 @@
 use crate::{
     body::RequestBody,
     engine::ClockGuard,
-    function::Permits,
+    fair_queue::Share,
+    function::{Function, Pace, Permits},
     host::{Host, HostSetup},
+    lane::{InLane, Lane, SLICE},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
-    meter::Meter,
+    meter::{Check, Meter},
     outbound::RequestOutbound,
     outcome::Failure,
     program::Program,
@@ -20,15 +22,15 @@ use std::{
     future::poll_fn,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     task::{Context, Poll},
     thread,
     time::Duration,
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, component::ResourceTableError};
 use wasmtime_wasi_http::{
     WasiBody, WasiHttpView,
@@ -52,47 +54,58 @@ struct Ended {
 
 /// What an instance is started with.
 pub(crate) struct Setup<'a> {
-    pub(crate) env: &'a [(String, String)],
-    pub(crate) limits: &'a Limits,
+    pub(crate) function: &'a Function,
     pub(crate) outbound: RequestOutbound,
     pub(crate) stdout: GuestOutput,
     pub(crate) stderr: GuestOutput,
     pub(crate) meter: Arc<Meter>,
     pub(crate) permits: Permits,
     pub(crate) clock: ClockGuard,
+    pub(crate) lane: Arc<Lane>,
 }
 
 /// Prepares one call. Nothing runs before the guest is polled.
-pub(crate) fn start<B>(program: &Program, setup: Setup<'_>, request: Request<B>) -> (Guest, oneshot::Receiver<Head>)
+pub(crate) fn start<B>(program: &Program, setup: Setup<'_>, request: Request<B>) -> Guest
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { env, limits, outbound, stdout, stderr, meter, permits, clock } = setup;
+    let Setup { function, outbound, stdout, stderr, meter, permits, clock, lane } = setup;
+    let limits = &function.limits;
     let limiter = MemoryLimiter::new(limits.memory, meter.clone());
-    let host = Host::new(HostSetup { env, stdout, stderr, outbound, limiter });
-    let (answer, head) = oneshot::channel();
+    let host = Host::new(HostSetup { env: &function.env, stdout, stderr, outbound, limiter });
+    let answer = Arc::new(Answer::default());
     let request = request.map(|inner| RequestBody { inner, limit: limits.request_body, meter: meter.clone() });
+    let given = answer.clone();
     let future: GuestFuture = match &program.pre {
         ProxyPre::P2(pre) => {
             let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
             Box::pin(async move {
-                let run = run_02(&pre, &mut store, request, answer);
+                let run = run_02(&pre, &mut store, request, given);
                 Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
             })
         }
         ProxyPre::P3(pre) => {
             let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
             Box::pin(async move {
-                let run = run_03(&pre, &mut store, request, answer);
+                let run = run_03(&pre, &mut store, request, given);
                 Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
             })
         }
     };
-    let running = Running { future, _permits: permits, _clock: clock };
+    let pace = function.pace.clone();
+    let running = Running {
+        future,
+        answer: answer.clone(),
+        meter: meter.clone(),
+        limits: limits.clone(),
+        pace,
+        _permits: permits,
+        _clock: clock,
+    };
     let deadline = Instant::from_std(meter.started() + limits.timeout);
-    let guest = Guest { running: Some(running), limits: limits.clone(), deadline, timer: None, meter };
-    (guest, head)
+    let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
+    Guest { stage, answer, lane, share: function.share.clone(), timeout: limits.timeout, deadline, timer: None, meter }
 }
 
 /// A store with every limit set, before any code of the guest runs: a start function can attack too.
@@ -110,33 +123,77 @@ fn store(engine: &wasmtime::Engine, host: Host, meter: &Arc<Meter>) -> Store<Hos
     store
 }
 
-/// How long a guest holds a thread before it lets others run.
-const SLICE: Duration = Duration::from_micros(900);
-
-/// Called in the guest when an epoch has passed: ends it when its budget is spent, and otherwise lets
-/// other tasks run. Yielding goes through tokio: wasmtime's own `Yield` wakes itself at once, and would
-/// starve the timers.
-fn on_tick(meter: &Meter) -> Result<UpdateDeadline, CpuExhausted> {
-    let used = meter.poll_cpu();
-    if meter.over_budget(used) {
-        return Err(CpuExhausted);
+/// Called in the guest when an epoch has passed: ends it, makes it give up its turn, or lets it go on.
+fn on_tick(meter: &Meter) -> Result<UpdateDeadline, Interrupted> {
+    match meter.check() {
+        Check::GoOn => Ok(UpdateDeadline::Continue(1)),
+        Check::SliceSpent => Ok(UpdateDeadline::YieldCustom(1, Box::pin(GiveUpTurn { given_up: false }))),
+        Check::BudgetSpent => Err(Interrupted::BudgetSpent),
+        Check::Stopped => Err(Interrupted::Stopped),
     }
-    // The tick that it sees first may have passed while it was waiting.
-    if used < SLICE {
-        return Ok(UpdateDeadline::Continue(1));
-    }
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
 }
 
+/// Why a guest was ended from outside.
 #[derive(Debug, thiserror::Error)]
-#[error("the CPU budget is spent")]
-struct CpuExhausted;
+enum Interrupted {
+    #[error("the CPU budget is spent")]
+    BudgetSpent,
+    #[error("nobody waits for it any more")]
+    Stopped,
+}
+
+/// Waits once. Who polls the guest sees on the meter that its turn is over and decides when it has the next one.
+struct GiveUpTurn {
+    given_up: bool,
+}
+
+impl Future for GiveUpTurn {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.given_up, true) {
+            return Poll::Ready(());
+        }
+        // Whatever stands between this and who polls the guest must come by here again.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Where the guest leaves its answer. It is taken when the turn in which it came is over: a guest that is at its end by
+/// then is answered for as a whole.
+#[derive(Default)]
+struct Answer {
+    head: Mutex<Option<Head>>,
+    due: AtomicBool,
+}
+
+impl Answer {
+    fn give(&self, head: Head) {
+        *self.lock() = Some(head);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Head>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a turn is over. True when there is an answer to be taken.
+    fn turn_is_over(&self) -> bool {
+        let given = self.lock().is_some();
+        self.due.store(given, SeqCst);
+        given
+    }
+
+    fn take(&self) -> Option<Head> {
+        if self.due.load(SeqCst) { self.lock().take() } else { None }
+    }
+}
 
 async fn run_02<B>(
     pre: &ProxyPre02<Host>,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
-    answer: oneshot::Sender<Head>,
+    answer: Arc<Answer>,
 ) -> wasmtime::Result<()>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -144,8 +201,7 @@ where
 {
     let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
     let out = store.data_mut().http().new_response_outparam_from_callback(move |head| {
-        // Nobody listens any more when the client has gone.
-        let _ = answer.send(head.map_err(|code| format!("{code:?}")));
+        answer.give(head.map_err(|code| format!("{code:?}")));
     })?;
     let proxy = pre.instantiate_async(&mut *store).await?;
     proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
@@ -155,7 +211,7 @@ async fn run_03<B>(
     pre: &ProxyPre03<Host>,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
-    answer: oneshot::Sender<Head>,
+    answer: Arc<Answer>,
 ) -> wasmtime::Result<()>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -172,7 +228,7 @@ where
             Ok(response) => Ok(accessor.with(|mut store| response.into_http(&mut store, sent))?),
             Err(code) => Err(format!("{code:?}")),
         };
-        let _ = answer.send(head);
+        answer.give(head);
         // The guest may still be writing the body, in tasks of its own.
         poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
         Ok(())
@@ -180,34 +236,118 @@ where
     store.run_concurrent(call).await?
 }
 
-/// A guest under way, as a future that ends when the guest does or when a limit ends it. Dropping it
-/// frees its slot.
-pub(crate) struct Guest {
-    running: Option<Running>,
+/// An instance under way.
+pub(crate) struct Running {
+    future: GuestFuture,
+    answer: Arc<Answer>,
+    meter: Arc<Meter>,
     limits: Limits,
+    pace: Arc<Pace>,
+    _permits: Permits,
+    _clock: ClockGuard,
+}
+
+/// What came of a turn.
+pub(crate) enum Turn {
+    /// The guest waits for something that will wake it.
+    Waiting,
+    /// Its slice is spent, and it would go on.
+    Preempted,
+    /// It is over. Its place is free when the [`Running`] is dropped.
+    Ended(Result<(), Failure>),
+}
+
+impl Running {
+    /// Lets the guest run for about `slice` of CPU time.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, slice: Duration) -> Turn {
+        let Self { future, meter, .. } = self;
+        let polled = meter.turn(slice, || future.as_mut().poll(cx));
+        self.answer.turn_is_over();
+        match polled {
+            Poll::Ready(ended) => Turn::Ended(self.end(ended)),
+            Poll::Pending if self.meter.was_preempted() => {
+                self.pace.long();
+                Turn::Preempted
+            }
+            Poll::Pending => Turn::Waiting,
+        }
+    }
+
+    /// Ends the guest, in this order: say why, then let go of it. A body that it was writing ends with it, and must
+    /// know by then that the end is not a good one.
+    fn end(&self, Ended { result, store }: Ended) -> Result<(), Failure> {
+        let result = match result {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => classify(&error, &self.meter, &self.limits),
+            Err(_) => Err(Failure::HostPanic),
+        };
+        match &result {
+            Ok(()) => self.meter.guest_done(),
+            Err(failure) => self.meter.end(Some(failure.clone())),
+        }
+        if self.meter.cpu_used() < SLICE {
+            self.pace.short();
+        } else {
+            self.pace.long();
+        }
+        // Before the permits: who has a permit must find a slot.
+        drop(store);
+        result
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// True when there is an answer that nobody has taken yet.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answer.due.load(SeqCst) && self.answer.lock().is_some()
+    }
+}
+
+/// A guest under way, as a future that ends when the guest does or when a limit ends it. Dropping it frees its slot.
+///
+/// Its first slice runs where it is polled; if that is not enough it goes on in the [`Lane`].
+pub(crate) struct Guest {
+    stage: Stage,
+    answer: Arc<Answer>,
+    lane: Arc<Lane>,
+    share: Share,
+    timeout: Duration,
     deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     meter: Arc<Meter>,
 }
 
-struct Running {
-    future: GuestFuture,
-    _permits: Permits,
-    _clock: ClockGuard,
+enum Stage {
+    /// Likely to need more than a slice: goes to the lane at once.
+    New(Running),
+    Here(Running),
+    InLane(InLane),
+    Over,
 }
 
 impl Guest {
-    /// Ends the guest, in this order: say why, then let go of it. A body that it was writing ends with
-    /// it, and must know by then that the end is not a good one.
-    fn end(&mut self, result: Result<(), Failure>, store: Option<Store<Host>>) -> Poll<Result<(), Failure>> {
-        match &result {
-            Ok(()) => self.meter.guest_done(),
-            Err(failure) => self.meter.end(Some(failure.clone())),
+    /// The answer, once the turn in which the guest gave it is over.
+    pub(crate) fn take_answer(&self) -> Option<Head> {
+        self.answer.take()
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match &mut self.stage {
+            Stage::Over => return Poll::Pending,
+            Stage::InLane(guest) => return guest.poll(cx),
+            Stage::Here(running) => match running.turn(cx, SLICE.saturating_sub(self.meter.cpu_used())) {
+                Turn::Ended(result) => return Poll::Ready(result),
+                Turn::Waiting => return Poll::Pending,
+                Turn::Preempted => {}
+            },
+            Stage::New(_) => {}
         }
-        // Before the permits: who has a permit must find a slot.
-        drop(store);
-        self.running = None;
-        Poll::Ready(result)
+        if let Stage::New(running) | Stage::Here(running) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::InLane(self.lane.submit(self.share.clone(), running));
+        }
+        self.advance(cx)
     }
 }
 
@@ -216,25 +356,29 @@ impl Future for Guest {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(running) = &mut this.running else { return Poll::Pending };
-        match this.meter.charge(|| running.future.as_mut().poll(cx)) {
-            Poll::Ready(Ended { result, store }) => {
-                let result = match result {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(error)) => classify(&error, &this.meter, &this.limits),
-                    Err(_) => Err(Failure::HostPanic),
-                };
-                this.end(result, Some(store))
-            }
-            Poll::Pending => {
-                let deadline = this.deadline;
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-                match timer.poll_unpin(cx) {
-                    Poll::Ready(()) => this.end(Err(Failure::Timeout { limit: this.limits.timeout }), None),
-                    Poll::Pending => Poll::Pending,
-                }
-            }
+        if let Poll::Ready(result) = this.advance(cx) {
+            this.stage = Stage::Over;
+            return Poll::Ready(result);
         }
+        if matches!(this.stage, Stage::Over) {
+            return Poll::Pending;
+        }
+        let deadline = this.deadline;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.poll_unpin(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let failure = Failure::Timeout { limit: this.timeout };
+        this.meter.end(Some(failure.clone()));
+        this.meter.stop();
+        this.stage = Stage::Over;
+        Poll::Ready(Err(failure))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.meter.stop();
     }
 }
 
@@ -250,8 +394,10 @@ fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> Result<(
             Err(Failure::Trap(format!("the function exited with status {}", exit.0)))
         };
     }
-    if error.downcast_ref::<CpuExhausted>().is_some() {
-        return Err(Failure::Cpu { limit: limits.cpu });
+    match error.downcast_ref::<Interrupted>() {
+        Some(Interrupted::BudgetSpent) => return Err(Failure::Cpu { limit: limits.cpu }),
+        Some(Interrupted::Stopped) => return Err(Failure::Cancelled),
+        None => {}
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return Err(Failure::NodeBusy);

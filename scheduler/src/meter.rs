@@ -55,8 +55,16 @@ type OnEnd = Box<dyn FnOnce(Receipt) + Send>;
 pub(crate) struct Meter {
     cpu_budget_ns: u64,
     cpu_used_ns: AtomicU64,
-    /// Thread CPU clock at the start of the poll that is under way.
-    poll_started_ns: AtomicU64,
+    /// Thread CPU clock at the start of the turn that is under way.
+    turn_started_ns: AtomicU64,
+    /// CPU time that the turn that is under way may take before it is preempted.
+    turn_slice_ns: AtomicU64,
+    /// CPU time that the last turn took.
+    last_turn_ns: AtomicU64,
+    /// The guest was made to give up its turn.
+    preempted: AtomicBool,
+    /// The guest is to end: nobody waits for it any more.
+    stopped: AtomicBool,
     started: Instant,
     queued_ns: AtomicU64,
     memory_peak: AtomicU64,
@@ -74,6 +82,16 @@ pub(crate) struct Meter {
     on_end: Mutex<Option<OnEnd>>,
 }
 
+/// Whether a guest may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    GoOn,
+    /// Others have their turn now.
+    SliceSpent,
+    BudgetSpent,
+    Stopped,
+}
+
 /// Nanoseconds of CPU that this thread has used (CLOCK_THREAD_CPUTIME_ID).
 fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -85,7 +103,11 @@ impl Meter {
         Arc::new(Self {
             cpu_budget_ns: cpu_budget.as_nanos().min(u128::from(u64::MAX)) as u64,
             cpu_used_ns: AtomicU64::new(0),
-            poll_started_ns: AtomicU64::new(0),
+            turn_started_ns: AtomicU64::new(0),
+            turn_slice_ns: AtomicU64::new(0),
+            last_turn_ns: AtomicU64::new(0),
+            preempted: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             started: Instant::now(),
             queued_ns: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
@@ -111,23 +133,53 @@ impl Meter {
         self.started
     }
 
-    /// Runs `poll`, charging the thread's CPU time to this request.
-    pub(crate) fn charge<R>(&self, poll: impl FnOnce() -> R) -> R {
+    /// Runs a turn of the guest, which should take no more than `slice` of CPU time, and charges the thread's CPU time
+    /// to this request.
+    pub(crate) fn turn<R>(&self, slice: Duration, run: impl FnOnce() -> R) -> R {
         let before = thread_cpu_ns();
-        self.poll_started_ns.store(before, Relaxed);
-        let result = poll();
-        self.cpu_used_ns.fetch_add(thread_cpu_ns().saturating_sub(before), Relaxed);
+        self.turn_started_ns.store(before, Relaxed);
+        self.turn_slice_ns.store(slice.as_nanos() as u64, Relaxed);
+        self.preempted.store(false, Relaxed);
+        let result = run();
+        let used = thread_cpu_ns().saturating_sub(before);
+        self.last_turn_ns.store(used, Relaxed);
+        self.cpu_used_ns.fetch_add(used, Relaxed);
         result
     }
 
-    /// CPU time used by the poll that is under way on this thread.
-    pub(crate) fn poll_cpu(&self) -> Duration {
-        Duration::from_nanos(thread_cpu_ns().saturating_sub(self.poll_started_ns.load(Relaxed)))
+    /// CPU time of the turns that are over.
+    pub(crate) fn cpu_used(&self) -> Duration {
+        Duration::from_nanos(self.cpu_used_ns.load(Relaxed))
     }
 
-    /// True when the CPU used so far, with `poll` of the poll that is under way, is over the budget.
-    pub(crate) fn over_budget(&self, poll: Duration) -> bool {
-        self.cpu_used_ns.load(Relaxed).saturating_add(poll.as_nanos() as u64) >= self.cpu_budget_ns
+    /// CPU time that the last turn took.
+    pub(crate) fn last_turn(&self) -> Duration {
+        Duration::from_nanos(self.last_turn_ns.load(Relaxed))
+    }
+
+    /// Looks, from within a turn, whether the guest may go on with it.
+    pub(crate) fn check(&self) -> Check {
+        let turn = thread_cpu_ns().saturating_sub(self.turn_started_ns.load(Relaxed));
+        if self.stopped.load(Relaxed) {
+            Check::Stopped
+        } else if self.cpu_used_ns.load(Relaxed).saturating_add(turn) >= self.cpu_budget_ns {
+            Check::BudgetSpent
+        } else if turn >= self.turn_slice_ns.load(Relaxed) {
+            self.preempted.store(true, Relaxed);
+            Check::SliceSpent
+        } else {
+            Check::GoOn
+        }
+    }
+
+    /// True when the last turn ended because its slice was spent.
+    pub(crate) fn was_preempted(&self) -> bool {
+        self.preempted.load(Relaxed)
+    }
+
+    /// Makes a guest that has its turn on another thread end at its next tick.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Relaxed);
     }
 
     /// Counts time that the request was ready to run and did not.
@@ -261,9 +313,22 @@ mod tests {
     #[test]
     fn charges_work_and_not_waiting() {
         let meter = Meter::for_test(Duration::from_millis(5));
-        meter.charge(|| std::thread::sleep(Duration::from_millis(20)));
-        assert!(!meter.over_budget(Duration::ZERO), "sleeping is free: {:?}", meter.receipt().cpu);
-        meter.charge(|| while !meter.over_budget(meter.poll_cpu()) {});
-        assert!(meter.over_budget(Duration::ZERO));
+        let slice = Duration::from_millis(1);
+        meter.turn(slice, || std::thread::sleep(Duration::from_millis(20)));
+        assert!(meter.cpu_used() < Duration::from_millis(5), "sleeping is free: {:?}", meter.cpu_used());
+        while meter.turn(slice, || {
+            loop {
+                match meter.check() {
+                    Check::GoOn => {}
+                    other => break other,
+                }
+            }
+        }) == Check::SliceSpent
+        {
+            assert!(meter.was_preempted() && meter.last_turn() >= slice);
+        }
+        assert!(meter.cpu_used() >= Duration::from_millis(5));
+        meter.stop();
+        assert_eq!(meter.turn(slice, || meter.check()), Check::Stopped);
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     component::{ComponentSummary, Refusal, World},
     engine::{EpochClock, PoolSize},
     function::{Function, Permits},
-    instance::{self, Guest, Head, Setup},
+    instance::{self, Guest, Setup},
+    lane::Lane,
     limits::Limits,
     meter::{Meter, Receipt},
     outbound::{Outbound, RequestOutbound},
@@ -17,7 +18,6 @@ use crate::{
     stdio::{GuestOutput, LogSink, OutputStream},
 };
 use bytes::Bytes;
-use futures::FutureExt;
 use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use std::{
@@ -26,9 +26,10 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
+    thread,
     time::Duration,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 
 /// How a scheduler is set up.
@@ -96,6 +97,8 @@ pub enum StartError {
     CodeCache(std::io::Error),
     #[error("the clock of the engine cannot be started: {0}")]
     Clock(std::io::Error),
+    #[error("the threads for long requests cannot be started: {0}")]
+    Threads(std::io::Error),
     #[error("TLS for outbound requests cannot be set up: {0}")]
     Tls(String),
 }
@@ -115,6 +118,7 @@ pub struct EngineUsage {
 pub struct Scheduler {
     programs: Programs,
     clock: EpochClock,
+    lane: Arc<Lane>,
     outbound: Arc<Outbound>,
     node: Arc<Semaphore>,
     slots: [Arc<Semaphore>; 2],
@@ -136,6 +140,9 @@ impl Scheduler {
         Ok(Self {
             programs: Programs::new(loader, config.program_cache),
             clock,
+            lane: Arc::new(
+                Lane::start(thread::available_parallelism().map_or(1, usize::from)).map_err(StartError::Threads)?,
+            ),
             outbound: Arc::new(Outbound::new().map_err(|error| StartError::Tls(error.to_string()))?),
             node: Arc::new(Semaphore::new(config.max_requests as usize)),
             slots: [slots(), slots()],
@@ -222,17 +229,17 @@ impl Scheduler {
         let program = program.map_err(|error| Failure::Unloadable(error.to_string()))?;
         let head_only = request.method() == Method::HEAD;
         let setup = Setup {
-            env: &function.env,
-            limits,
+            function,
             outbound: RequestOutbound::new(self.outbound.clone(), function.outbound.clone(), meter.clone()),
             stdout: GuestOutput::new(OutputStream::Stdout, logs.clone()),
             stderr: GuestOutput::new(OutputStream::Stderr, logs),
             meter: meter.clone(),
             permits,
             clock: self.clock.run(),
+            lane: self.lane.clone(),
         };
-        let (mut guest, mut head) = instance::start(&program, setup, request);
-        let (response, done) = first_answer(&mut guest, &mut head, meter, limits).await?;
+        let mut guest = instance::start(&program, setup, request);
+        let (response, done) = first_answer(&mut guest, meter, limits).await?;
         let response = if done { drained(response, meter, limits)? } else { streamed(response, guest, meter, limits) };
         meter.answered(response.status());
         Ok(if head_only { without_body(response) } else { response })
@@ -252,7 +259,6 @@ impl Scheduler {
 /// Runs the guest until it has given its response head. True when it is over by then.
 async fn first_answer(
     guest: &mut Guest,
-    head: &mut oneshot::Receiver<Head>,
     meter: &Meter,
     limits: &Limits,
 ) -> Result<(Response<WasiBody>, bool), Failure> {
@@ -262,14 +268,14 @@ async fn first_answer(
         if let Poll::Ready(Err(failure)) = &ended {
             return Poll::Ready(Err(failure.clone()));
         }
-        match head.poll_unpin(cx) {
-            Poll::Ready(_) if meter.was_request_too_large() => {
+        match guest.take_answer() {
+            Some(_) if meter.was_request_too_large() => {
                 Poll::Ready(Err(Failure::RequestTooLarge { limit: limits.request_body }))
             }
-            Poll::Ready(Ok(Ok(response))) => Poll::Ready(Ok((response, ended.is_ready()))),
-            Poll::Ready(Ok(Err(code))) => Poll::Ready(Err(Failure::ErrorCode(code))),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Failure::NoResponse)),
-            Poll::Pending => Poll::Pending,
+            Some(Ok(response)) => Poll::Ready(Ok((response, ended.is_ready()))),
+            Some(Err(code)) => Poll::Ready(Err(Failure::ErrorCode(code))),
+            None if ended.is_ready() => Poll::Ready(Err(Failure::NoResponse)),
+            None => Poll::Pending,
         }
     })
     .await
