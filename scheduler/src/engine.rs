@@ -62,7 +62,8 @@ fn settings(world: World) -> wasmtime::Result<Config> {
         .async_stack_zeroing(true)
         .async_stack_size(512 << 10)
         .max_wasm_stack(256 << 10)
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // File and line where the component has them (DWARF). They are looked up when a guest ends badly, not before.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .module_version(ModuleVersionStrategy::Custom(format!("wasmway-{WASMTIME_VERSION}")))?;
     Ok(config)
 }

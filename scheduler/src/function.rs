@@ -95,27 +95,32 @@ impl Function {
 /// begins in the lane for long requests, so that even its first slice is in nobody's way.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Short requests that have to come in a row before the next one is expected to be short.
+    /// Up by [`Self::LONG`] with a long request, down by one with a short one.
     wary: AtomicU32,
 }
 
 impl Pace {
-    /// Short requests in a row that make up for a long one.
-    const WARY: u32 = 32;
+    /// Short requests that make up for a long one.
+    const LONG: u32 = 16;
+    /// Long requests that are remembered.
+    const MOST: u32 = 4 * Self::LONG;
 
+    /// True when more than one request in sixteen was long lately. A single one may have been a page fault or two.
     pub(crate) fn is_long(&self) -> bool {
-        self.wary.load(Relaxed) > 0
+        self.wary.load(Relaxed) > Self::LONG
     }
 
     /// A request needed more than a slice.
     pub(crate) fn long(&self) {
-        self.wary.store(Self::WARY, Relaxed);
+        let more = |wary: u32| Some((wary + Self::LONG).min(Self::MOST));
+        // Never refused.
+        let _ = self.wary.fetch_update(Relaxed, Relaxed, more);
     }
 
     /// A request ended within a slice.
     pub(crate) fn short(&self) {
         // The usual case writes nothing.
-        if self.is_long() {
+        if self.wary.load(Relaxed) > 0 {
             // It may have become zero meanwhile.
             let _ = self.wary.fetch_update(Relaxed, Relaxed, |wary| wary.checked_sub(1));
         }

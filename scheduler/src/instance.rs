@@ -100,6 +100,7 @@ where
         meter: meter.clone(),
         limits: limits.clone(),
         pace,
+        is_long: false,
         _permits: permits,
         _clock: clock,
     };
@@ -243,6 +244,8 @@ pub(crate) struct Running {
     meter: Arc<Meter>,
     limits: Limits,
     pace: Arc<Pace>,
+    /// It did not end within a slice.
+    is_long: bool,
     _permits: Permits,
     _clock: ClockGuard,
 }
@@ -266,7 +269,9 @@ impl Running {
         match polled {
             Poll::Ready(ended) => Turn::Ended(self.end(ended)),
             Poll::Pending if self.meter.was_preempted() => {
-                self.pace.long();
+                if !std::mem::replace(&mut self.is_long, true) {
+                    self.pace.long();
+                }
                 Turn::Preempted
             }
             Poll::Pending => Turn::Waiting,
@@ -285,10 +290,8 @@ impl Running {
             Ok(()) => self.meter.guest_done(),
             Err(failure) => self.meter.end(Some(failure.clone())),
         }
-        if self.meter.cpu_used() < SLICE {
+        if !self.is_long {
             self.pace.short();
-        } else {
-            self.pace.long();
         }
         // Before the permits: who has a permit must find a slot.
         drop(store);

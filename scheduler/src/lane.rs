@@ -4,12 +4,16 @@
 //! into the host that takes long or a `memory.fill` that no epoch interrupts, the kernel puts the threads that serve
 //! connections before it at once. See `docs/decisions/005-fair-cpu.md`.
 
+mod guard;
+
 use crate::{
     fair_queue::{FairQueue, Share, Ticket},
     instance::{Running, Turn},
     outcome::Failure,
 };
 use futures::task::AtomicWaker;
+use guard::Post;
+use rustix::thread::gettid;
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,6 +23,7 @@ use std::{
             AtomicBool, AtomicU8, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
+        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
     thread,
@@ -37,7 +42,10 @@ pub(crate) struct Lane {
 
 struct Shared {
     line: Mutex<Line>,
+    /// Something is in the queue, or a thread should look around.
     ready: Condvar,
+    /// Something is in the queue after it was empty.
+    busy: Condvar,
     stopping: AtomicBool,
     demoted: AtomicU64,
     /// What guests wait for (timers, sockets) belongs to this runtime.
@@ -48,6 +56,8 @@ struct Shared {
 struct Line {
     queue: FairQueue<Waiting>,
     sleepers: usize,
+    /// Turns under way.
+    running: usize,
 }
 
 struct Waiting {
@@ -59,17 +69,17 @@ impl Lane {
     /// Starts `threads` threads. Must be called in a tokio runtime.
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            line: Mutex::new(Line { queue: FairQueue::new(), sleepers: 0 }),
+            line: Mutex::new(Line { queue: FairQueue::new(), sleepers: 0, running: 0 }),
             ready: Condvar::new(),
+            busy: Condvar::new(),
             stopping: AtomicBool::new(false),
             demoted: AtomicU64::new(0),
             runtime: Handle::try_current().map_err(io::Error::other)?,
         });
         // Made first, so that the threads end also when one of them cannot be started.
         let lane = Self { shared };
-        for number in 0..threads {
-            let shared = lane.shared.clone();
-            thread::Builder::new().name(format!("lane-{number}")).spawn(move || work(&shared))?;
+        for first in (0..threads).step_by(WATCHED) {
+            lane.shared.start_group(first, WATCHED.min(threads - first))?;
         }
         Ok(lane)
     }
@@ -104,9 +114,7 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         self.shared.stopping.store(true, SeqCst);
-        // Under the lock, so that no thread is between its look at the flag and its sleep.
-        let _line = lock(&self.shared.line);
-        self.shared.ready.notify_all();
+        self.shared.wake_all();
     }
 }
 
@@ -115,20 +123,49 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Threads of the lane that one guard watches: a floor of about one CPU in four.
+const WATCHED: usize = 4;
+
 impl Shared {
+    /// Starts some of the lane's threads with their guard.
+    fn start_group(self: &Arc<Self>, first: usize, threads: usize) -> io::Result<()> {
+        let post = Arc::new(Post::default());
+        let (started, watched) = mpsc::channel();
+        for number in first..first + threads {
+            let (shared, post, started) = (self.clone(), post.clone(), started.clone());
+            let work = move || {
+                // Fails only when the guard was not started, which fails the start of the lane.
+                let _ = started.send(gettid());
+                work(&shared, &post);
+            };
+            thread::Builder::new().name(format!("lane-{number}")).spawn(work)?;
+        }
+        drop(started);
+        let shared = self.clone();
+        let guard = move || guard::watch(&shared, &post, &watched.iter().collect::<Vec<_>>());
+        thread::Builder::new().name(format!("lane-guard-{first}")).spawn(guard)?;
+        Ok(())
+    }
+
     fn enter(&self, ticket: Ticket, task: Arc<Task>) {
         let mut line = lock(&self.line);
+        let was_busy = line.is_busy();
         line.queue.push(ticket, Waiting { task, since: Instant::now() });
         if line.sleepers > 0 {
             self.ready.notify_one();
         }
+        if !was_busy {
+            self.busy.notify_all();
+        }
     }
 
     /// Waits for the request whose turn it is; `None` at the end of the lane.
-    fn next(&self) -> Option<(Ticket, Waiting)> {
+    fn next(&self, post: &Post) -> Option<(Ticket, Waiting)> {
         let mut line = lock(&self.line);
         while !self.stopping.load(SeqCst) {
-            if let Some(next) = line.queue.pop() {
+            if !post.is_guard_in()
+                && let Some(next) = line.take()
+            {
                 return Some(next);
             }
             line.sleepers += 1;
@@ -137,15 +174,64 @@ impl Shared {
         }
         None
     }
+
+    /// Waits for the request whose turn it is, but not longer than until `end`.
+    fn next_before(&self, end: Instant) -> Option<(Ticket, Waiting)> {
+        let mut line = lock(&self.line);
+        while !self.stopping.load(SeqCst) && Instant::now() < end {
+            if let Some(next) = line.take() {
+                return Some(next);
+            }
+            let patience = end.saturating_duration_since(Instant::now());
+            line.sleepers += 1;
+            line = self.ready.wait_timeout(line, patience).unwrap_or_else(PoisonError::into_inner).0;
+            line.sleepers -= 1;
+        }
+        None
+    }
+
+    /// Waits until there is something to do; false at the end of the lane.
+    fn wait_until_busy(&self) -> bool {
+        let mut line = lock(&self.line);
+        while !line.is_busy() && !self.stopping.load(SeqCst) {
+            line = self.busy.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+        !self.stopping.load(SeqCst)
+    }
+
+    fn wake_all(&self) {
+        // Under the lock, so that no thread is between its look around and its sleep.
+        let _line = lock(&self.line);
+        self.ready.notify_all();
+        self.busy.notify_all();
+    }
+
+    fn settle(&self, ticket: &mut Ticket, used: Duration) {
+        let mut line = lock(&self.line);
+        line.queue.settle(ticket, used);
+        line.running -= 1;
+    }
+}
+
+impl Line {
+    fn take(&mut self) -> Option<(Ticket, Waiting)> {
+        let next = self.queue.pop()?;
+        self.running += 1;
+        Some(next)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.running > 0 || self.queue.len() > 0
+    }
 }
 
 /// The life of a thread of the lane.
-fn work(shared: &Arc<Shared>) {
+fn work(shared: &Arc<Shared>, post: &Post) {
     if let Err(error) = yield_to_all_others() {
         tracing::warn!(%error, "a thread for long requests runs at the usual priority: short requests may wait for it");
     }
     let _runtime = shared.runtime.enter();
-    while let Some((ticket, Waiting { task, since })) = shared.next() {
+    while let Some((ticket, Waiting { task, since })) = shared.next(post) {
         task.turn(ticket, since.elapsed());
     }
 }
@@ -209,7 +295,7 @@ impl Task {
         if self.left.load(SeqCst) {
             self.let_go();
         }
-        lock(&self.shared.line).queue.settle(&mut ticket, used);
+        self.shared.settle(&mut ticket, used);
         let tell = answered || matches!(turn, Turn::Ended(_));
         match turn {
             Turn::Preempted => {

@@ -1,4 +1,4 @@
-//! Traps two calls deep. It keeps its function names, so that a backtrace can show them.
+//! Traps two calls deep. It keeps its function names and line tables, so that a backtrace can show them.
 
 use std::hint::black_box;
 
