@@ -3,15 +3,21 @@
 use crate::{
     compile_worker::{Answer, Job},
     component::{ComponentSummary, Refusal},
+    jail::Jail,
 };
 use std::{
     io,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::{ExitStatus, Stdio},
+    sync::Once,
     time::{Duration, Instant},
 };
-use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    sync::Semaphore,
+};
 
 /// What one compilation may take.
 #[derive(Clone, Debug)]
@@ -37,8 +43,13 @@ pub(crate) struct Compiled {
 pub(crate) struct Compiler {
     program: PathBuf,
     limits: CompileLimits,
+    /// First come, first served.
     turn: Semaphore,
+    jail_told: Once,
 }
+
+/// Bytes that the worker may say. It reads what strangers wrote: more than it needs is not listened to.
+const ANSWER_BYTES: u64 = 1 << 20;
 
 /// Why there is no code: the component's fault, or ours.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +65,7 @@ impl Compiler {
         // On Linux the link goes on naming this very program after an upgrade has replaced its file.
         let own = Path::new("/proc/self/exe");
         let program = if own.exists() { own.to_owned() } else { std::env::current_exe()? };
-        Ok(Self { program, limits, turn: Semaphore::new(1) })
+        Ok(Self { program, limits, turn: Semaphore::new(1), jail_told: Once::new() })
     }
 
     /// Compiles `component` into the new file `code`. Leaves no file behind when it fails.
@@ -79,6 +90,8 @@ impl Compiler {
         let mut child = Command::new(&self.program)
             .arg("compile-worker")
             .env_clear()
+            // It could not find out for itself: what a container may use is written in files.
+            .env("RAYON_NUM_THREADS", std::thread::available_parallelism().map_or(1, usize::from).to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -87,21 +100,23 @@ impl Compiler {
         let mut input = child.stdin.take().ok_or_else(|| io::Error::other("the worker has no standard input"))?;
         input.write_all(&serde_json::to_vec(&job).map_err(io::Error::other)?).await?;
         drop(input);
-        match tokio::time::timeout(self.limits.timeout, child.wait_with_output()).await {
-            Ok(output) => self.read(&output?),
+        match tokio::time::timeout(self.limits.timeout, listen(&mut child)).await {
+            Ok(end) => self.read(&end?),
+            // Dropping the child kills it.
             Err(_) => Err(self.too_complex("time", &format!("{:?}", self.limits.timeout)).into()),
         }
     }
 
     /// What the worker said, or what its death means.
-    fn read(&self, output: &Output) -> Result<ComponentSummary, CompileError> {
-        if output.status.success() {
-            let answer: Answer = serde_json::from_slice(&output.stdout).map_err(io::Error::other)?;
-            return Ok(answer?);
+    fn read(&self, end: &End) -> Result<ComponentSummary, CompileError> {
+        if end.status.success() {
+            let answer: Answer = serde_json::from_slice(&end.answer).map_err(io::Error::other)?;
+            self.jail_told.call_once(|| tell(&answer.jail));
+            return Ok(answer.found?);
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = String::from_utf8_lossy(&end.complaint);
         let said = said.trim();
-        match output.status.signal().map(rustix::process::Signal::from_named_raw) {
+        match end.status.signal().map(rustix::process::Signal::from_named_raw) {
             Some(Some(rustix::process::Signal::XCPU)) => {
                 Err(self.too_complex("CPU time", &format!("{:?}", self.limits.cpu)).into())
             }
@@ -111,10 +126,10 @@ impl Compiler {
             )) => Err(self
                 .too_complex("memory or CPU time", &format!("{} bytes, {:?}", self.limits.memory, self.limits.cpu))
                 .into()),
-            _ if output.status.code() == Some(101) => {
+            _ if end.status.code() == Some(101) => {
                 Err(Refusal::CompileFailed(format!("the compiler failed: {said}")).into())
             }
-            _ => Err(io::Error::other(format!("{}: {said}", output.status)).into()),
+            _ => Err(io::Error::other(format!("{}: {said}", end.status)).into()),
         }
     }
 
@@ -122,5 +137,36 @@ impl Compiler {
         Refusal::TooComplex(format!(
             "compiling it needs more {what} than it may take here ({limit}); make it smaller, or raise the compile limits"
         ))
+    }
+}
+
+/// How a worker ended, and what it said before.
+struct End {
+    status: ExitStatus,
+    answer: Vec<u8>,
+    complaint: Vec<u8>,
+}
+
+async fn listen(child: &mut Child) -> io::Result<End> {
+    let (answer, complaint) = (child.stdout.take(), child.stderr.take());
+    let (answer, complaint, status) = tokio::try_join!(read_some(answer), read_some(complaint), child.wait())?;
+    Ok(End { status, answer, complaint })
+}
+
+/// Reads to the end or to the limit; then the pipe is closed, and who goes on writing fails.
+async fn read_some(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    let pipe = pipe.ok_or_else(|| io::Error::other("a pipe of the worker is missing"))?;
+    pipe.take(ANSWER_BYTES).read_to_end(&mut read).await?;
+    Ok(read)
+}
+
+fn tell(jail: &Jail) {
+    let holds = jail.holds.join(", ");
+    if jail.lacks.is_empty() {
+        tracing::info!(%holds, "components are compiled in a jail");
+    } else {
+        let lacks = jail.lacks.join("; ");
+        tracing::warn!(%holds, %lacks, "components are compiled in a jail that this kernel cannot close");
     }
 }

@@ -1,18 +1,19 @@
-//! The process that compiles: `wasmway compile-worker`. It gets one component, limits itself, writes the
-//! native code and says what it found. Compiling is the largest attack surface that there is here, so
+//! The process that compiles: `wasmway compile-worker`. It gets one component, limits itself, locks itself in, writes
+//! the native code and says what it found. Compiling is the largest attack surface that there is here, so
 //! that it never happens in the process that serves.
 
 use crate::{
     component::{self, ComponentSummary, Refusal},
     engine,
+    jail::{self, Jail},
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
+    fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -30,10 +31,20 @@ pub(crate) struct Job {
 }
 
 /// What the worker answers, as one JSON document on its standard output.
-pub(crate) type Answer = Result<ComponentSummary, Refusal>;
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// What it was locked in by.
+    pub(crate) jail: Jail,
+    /// What it found.
+    pub(crate) found: Result<ComponentSummary, Refusal>,
+}
 
 /// Bytes of a file that the worker may write: more than any code that it makes.
 const FILE_BYTES: u64 = 4 << 30;
+/// How far below the process that serves it stands when both want a core, in steps of `nice`.
+const NICENESS: i32 = 10;
+/// Bytes of the compiler's reason that are kept.
+const CAUSE_BYTES: usize = 4 << 10;
 
 /// The whole life of the worker: reads a job from standard input, does it, answers on standard output.
 /// The exit code is not zero only when it could not even answer.
@@ -52,8 +63,12 @@ fn work() -> io::Result<()> {
     io::stdin().lock().take(64 << 10).read_to_end(&mut input)?;
     let job: Job = serde_json::from_slice(&input)?;
     limit_self(&job)?;
-    let answer = compile(&job)?;
-    io::stdout().lock().write_all(&serde_json::to_vec(&answer)?)
+    // Open before the door closes: these two are all that it ever gets.
+    let component = File::open(&job.component)?;
+    let code = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&job.code)?;
+    let jail = jail::enter();
+    let found = compile(component, code)?;
+    io::stdout().lock().write_all(&serde_json::to_vec(&Answer { jail, found })?)
 }
 
 /// Bounds what this process may take, before it has read a byte of the component.
@@ -68,26 +83,28 @@ fn limit_self(job: &Job) -> io::Result<()> {
     setrlimit(Resource::Fsize, fixed(FILE_BYTES))?;
     setrlimit(Resource::Nofile, fixed(32))?;
     setrlimit(Resource::Core, fixed(0))?;
+    // Requests that are served go first; its threads inherit this.
+    rustix::process::nice(NICENESS)?;
     Ok(())
 }
 
-fn compile(job: &Job) -> io::Result<Answer> {
-    let bytes = fs::read(&job.component)?;
+fn compile(mut component: File, mut code: File) -> io::Result<Result<ComponentSummary, Refusal>> {
+    let mut bytes = Vec::new();
+    component.read_to_end(&mut bytes)?;
     let summary = match component::inspect(&bytes) {
         Ok(summary) => summary,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let engine = engine::compiling(summary.world).map_err(io::Error::other)?;
     match engine.precompile_component(&bytes) {
-        Ok(code) => {
-            write(&job.code, &code)?;
+        Ok(native) => {
+            code.write_all(&native)?;
             Ok(Ok(summary))
         }
-        Err(error) => Ok(Err(Refusal::CompileFailed(format!("{error:#}")))),
+        Err(error) => {
+            let mut why = format!("{error:#}");
+            why.truncate(why.floor_char_boundary(CAUSE_BYTES));
+            Ok(Err(Refusal::CompileFailed(why)))
+        }
     }
-}
-
-fn write(path: &Path, code: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(code)
 }

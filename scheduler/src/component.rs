@@ -88,6 +88,8 @@ const FUNCTIONS: u32 = 400_000;
 const MODULES: u32 = 128;
 /// Types, imports and exports, each over all modules.
 const ENTRIES: u32 = 200_000;
+/// Bytes of the names of what a component itself imports and exports: they go into answers and into the registry.
+const NAME_BYTES: u32 = 64 << 10;
 
 /// Reads what a component imports and exports, within caps on its complexity. `bytes` need not be valid:
 /// the compiler validates later; this only looks at the outline.
@@ -146,6 +148,7 @@ struct Outline {
     modules: u32,
     functions: u32,
     entries: u32,
+    name_bytes: u32,
     imports: Vec<String>,
     exports: Vec<String>,
 }
@@ -165,6 +168,7 @@ impl Outline {
             Payload::ComponentImportSection(reader) if self.depth == 1 => {
                 for import in reader {
                     let import = import.map_err(|error| Refusal::NotAComponent(malformed(&error)))?;
+                    self.add_name(import.name.name)?;
                     self.imports.push(import.name.name.to_owned());
                 }
                 cap(self.imports.len() as u32, 1000, "imports")?;
@@ -173,6 +177,7 @@ impl Outline {
                 for export in reader {
                     let export = export.map_err(|error| Refusal::NotAComponent(malformed(&error)))?;
                     if export.kind == ComponentExternalKind::Instance {
+                        self.add_name(export.name.name)?;
                         self.exports.push(export.name.name.to_owned());
                     }
                 }
@@ -200,6 +205,12 @@ impl Outline {
     fn add_entries(&mut self, count: u32) -> Result<(), Refusal> {
         self.entries = self.entries.saturating_add(count);
         cap(self.entries, ENTRIES, "types, imports and exports")
+    }
+
+    fn add_name(&mut self, name: &str) -> Result<(), Refusal> {
+        // The length of an upload is far below four gigabytes, and so is that of a name in it.
+        self.name_bytes = self.name_bytes.saturating_add(u32::try_from(name.len()).unwrap_or(u32::MAX));
+        cap(self.name_bytes, NAME_BYTES, "bytes of names of imports and exports")
     }
 
     /// The handler to call; a component that has both is served by the newer.

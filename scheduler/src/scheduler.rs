@@ -5,6 +5,7 @@ use crate::{
     code_cache::CodeCache,
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
+    deploy_queue::DeployQueue,
     engine::{EpochClock, PoolSize},
     function::{Function, Permits},
     instance::{self, Guest, Setup},
@@ -74,6 +75,9 @@ pub enum PrepareError {
     /// The component's fault.
     #[error(transparent)]
     Refused(Refusal),
+    /// The namespace has as many deploys waiting as it may.
+    #[error("{0}")]
+    Queued(String),
     /// The platform's fault.
     #[error("{0}")]
     Failed(String),
@@ -117,6 +121,7 @@ pub struct EngineUsage {
 /// Runs functions.
 pub struct Scheduler {
     programs: Programs,
+    deploys: DeployQueue,
     clock: EpochClock,
     lane: Arc<Lane>,
     outbound: Arc<Outbound>,
@@ -139,6 +144,7 @@ impl Scheduler {
         let slots = || Arc::new(Semaphore::new(config.max_instances as usize));
         Ok(Self {
             programs: Programs::new(loader, config.program_cache),
+            deploys: DeployQueue::default(),
             clock,
             lane: Arc::new(
                 Lane::start(thread::available_parallelism().map_or(1, usize::from)).map_err(StartError::Threads)?,
@@ -150,8 +156,11 @@ impl Scheduler {
         })
     }
 
-    /// Checks the component in `path`, compiles it and links it, so that its first call is a warm one.
-    pub async fn prepare(&self, digest: [u8; 32], path: &Path) -> Result<Prepared, PrepareError> {
+    /// Checks the component in `path`, compiles it and links it, so that its first call is a warm one. Namespaces take
+    /// turns; of one namespace, one is compiled at a time.
+    pub async fn prepare(&self, namespace: &str, digest: [u8; 32], path: &Path) -> Result<Prepared, PrepareError> {
+        let turn = self.deploys.turn(namespace).await;
+        let _turn = turn.map_err(|full| PrepareError::Queued(full.to_string()))?;
         let Compiled { summary, took } = self.programs.loader().compile(&digest, path).await?;
         let loaded = self.load(digest, summary.world, path).await?;
         Ok(Prepared { summary: Some(summary), compiled_in: Some(took), ..loaded })

@@ -32,6 +32,7 @@ use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World
         (status = 409, description = "A route is taken", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 422, description = "A component that cannot run here", body = Problem),
+        (status = 429, description = "As many deploys of the namespace wait as may", body = Problem),
         (status = 507, description = "No storage left", body = Problem)))]
 pub(super) async fn deploy(
     State(plane): State<Arc<ControlPlane>>,
@@ -111,10 +112,13 @@ async fn prepare(
     let known = known(plane, target, &digest).await?;
     let prepared: Prepared = match &known {
         Some(summary) => plane.scheduler.load(*digest.as_bytes(), summary.world, component.path()).await,
-        None => plane.scheduler.prepare(*digest.as_bytes(), component.path()).await,
+        None => plane.scheduler.prepare(target.namespace.as_str(), *digest.as_bytes(), component.path()).await,
     }
     .map_err(|error| match error {
         PrepareError::Refused(refusal) => refused(&refusal),
+        PrepareError::Queued(detail) => {
+            Problem::platform(StatusCode::TOO_MANY_REQUESTS, "deploys-queued", "Deploys are queued", detail)
+        }
         PrepareError::Failed(cause) => Problem::internal(cause),
     })?;
     if let Some(took) = prepared.compiled_in {

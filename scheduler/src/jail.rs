@@ -1,0 +1,138 @@
+//! The jail of the process that compiles: what it can still ask of the kernel once its files are open.
+//!
+//! Two layers, each of them enough for most of it, and each missing on some kernels:
+//! - **landlock**: no file can be opened, no TCP port reached, no process outside signalled;
+//! - **seccomp**: no system call but those that computing on memory takes. What is not on the list does not exist, as on
+//!   an older kernel, so that the libraries fall back as they do there.
+//!
+//! What is left to somebody who has taken the compiler over: its own memory, within the limits, and the files that it was
+//! given. It can answer with code that is not what was asked for, and that code runs with the rights of the server:
+//! no jail can tell. It reads nothing else, sends nothing out, starts nothing and outlives nothing.
+
+use serde::{Deserialize, Serialize};
+
+/// Which layers hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Jail {
+    /// The layers that hold.
+    pub(crate) holds: Vec<String>,
+    /// The layers that do not, or not all of them, each with the reason.
+    pub(crate) lacks: Vec<String>,
+}
+
+impl Jail {
+    #[cfg(target_os = "linux")]
+    fn add(&mut self, layer: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.holds.push(layer.to_owned()),
+            Err(why) => self.lacks.push(format!("{layer}: {why}")),
+        }
+    }
+}
+
+/// Locks this process in, as far as its kernel can. It must have one thread, and have open what it needs.
+#[cfg(target_os = "linux")]
+pub(crate) fn enter() -> Jail {
+    let mut jail = Jail::default();
+    jail.add("landlock", linux::deny_files_and_network());
+    // Last: what the first layer calls is not on the list.
+    jail.add("seccomp", linux::deny_system_calls());
+    jail
+}
+
+/// There is no such jail here. What is left are the limits on memory, CPU time and files.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enter() -> Jail {
+    Jail { holds: Vec::new(), lacks: vec!["landlock and seccomp: only Linux has them".into()] }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+        TargetArch,
+    };
+    use std::collections::BTreeMap;
+
+    /// The newest landlock that the tests have run on. An older kernel enforces what it knows of it.
+    const LANDLOCK: ABI = ABI::V7;
+
+    /// A ruleset without a rule: everything that it handles is denied.
+    pub(super) fn deny_files_and_network() -> Result<(), String> {
+        let restrict = || {
+            Ruleset::default()
+                .handle_access(AccessFs::from_all(LANDLOCK))?
+                .handle_access(AccessNet::from_all(LANDLOCK))?
+                .scope(Scope::from_all(LANDLOCK))?
+                .create()?
+                .restrict_self()
+        };
+        let status = restrict().map_err(|error| error.to_string())?;
+        match status.ruleset {
+            RulesetStatus::FullyEnforced => Ok(()),
+            RulesetStatus::PartiallyEnforced => Err(format!("holds in part, this kernel has {:?}", status.landlock)),
+            RulesetStatus::NotEnforced => Err(format!("this kernel has {:?}", status.landlock)),
+        }
+    }
+
+    /// What reading, computing on several threads, writing and dying take.
+    const ALLOWED: &[i64] = &[
+        libc::SYS_brk,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_close,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        libc::SYS_fstat,
+        libc::SYS_futex,
+        libc::SYS_getpid,
+        libc::SYS_getrandom,
+        libc::SYS_gettid,
+        libc::SYS_lseek,
+        libc::SYS_madvise,
+        libc::SYS_mmap,
+        libc::SYS_mprotect,
+        libc::SYS_mremap,
+        libc::SYS_munmap,
+        libc::SYS_nanosleep,
+        libc::SYS_read,
+        libc::SYS_restart_syscall,
+        libc::SYS_rseq,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_sched_yield,
+        libc::SYS_set_robust_list,
+        libc::SYS_sigaltstack,
+        libc::SYS_write,
+        libc::SYS_writev,
+    ];
+
+    pub(super) fn deny_system_calls() -> Result<(), String> {
+        let program: BpfProgram = filter().and_then(TryInto::try_into).map_err(|error| error.to_string())?;
+        seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())
+    }
+
+    fn filter() -> Result<SeccompFilter, seccompiler::BackendError> {
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+        // Threads, and no process: this is the limit on processes. (RLIMIT_NPROC counts all of the user's processes,
+        // the server's threads among them, and binds no root: as a limit of one process it is none.) `clone3` is not on
+        // the list, since its flags lie in memory where no filter sees them; libraries then take `clone`.
+        let thread = libc::CLONE_THREAD as u64;
+        rules.insert(libc::SYS_clone, when(0, SeccompCmpOp::MaskedEq(thread), thread)?);
+        // To abort, which is how it dies when its memory is used up; nobody else is signalled.
+        rules.insert(libc::SYS_tgkill, when(0, SeccompCmpOp::Eq, std::process::id().into())?);
+        let denied = SeccompAction::Errno(libc::ENOSYS as u32);
+        let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+        SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)
+    }
+
+    fn when(argument: u8, is: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+        Ok(vec![SeccompRule::new(vec![SeccompCondition::new(argument, Dword, is, value)?])?])
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
