@@ -73,6 +73,7 @@ async fn invoke(State(plane): State<Arc<DataPlane>>, request: Request) -> Respon
 /// Finds the function and runs it.
 async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<Response, Problem> {
     let (served, prefix) = find(plane, &request)?;
+    refuse_loop(plane, &request)?;
     let hop = Hop { prefix, request_id: id, trusted: plane.trust_forwarded, own_address: plane.own_address };
     forwarding::rewrite(&mut request, &hop).map_err(|error| bad_request(plane, &error.to_string()))?;
     let request = prepare_body(request, plane.body_idle_timeout).await;
@@ -107,6 +108,20 @@ fn find(plane: &DataPlane, request: &Request) -> Result<(Arc<Served>, usize), Pr
         ));
     };
     Ok((found.served.clone(), found.prefix))
+}
+
+/// How often a request may come through functions on its way: calling each other is fine, calling each other for ever is not.
+const PASSES: usize = 8;
+
+/// Ends a loop of functions that call each other, or themselves. `CDN-Loop` says how far it has come.
+fn refuse_loop(plane: &DataPlane, request: &Request) -> Result<(), Problem> {
+    let passes = wasmway_scheduler::passes(request.headers());
+    if passes <= PASSES {
+        return Ok(());
+    }
+    plane.metrics.rejected("loop-detected");
+    let detail = format!("functions called each other {passes} times to get here; {PASSES} are the most");
+    Err(Problem::platform(StatusCode::LOOP_DETECTED, "loop-detected", "Loop detected", detail))
 }
 
 fn bad_request(plane: &DataPlane, detail: &str) -> Problem {
@@ -178,6 +193,7 @@ impl Ending {
             bytes_in: receipt.bytes_in,
             bytes_out: receipt.bytes_out,
             outbound_requests: receipt.outbound_requests,
+            outbound_bytes: receipt.outbound_bytes,
             error: receipt.failure.as_ref().map(ToString::to_string),
         };
         access_line(&record);

@@ -53,6 +53,8 @@ pub(crate) struct InvocationRecord {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) outbound_requests: u64,
+    /// Bytes of the bodies of outbound requests.
+    pub(crate) outbound_bytes: u64,
     /// Why it failed; absent after a good end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,

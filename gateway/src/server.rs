@@ -36,13 +36,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let registry = Registry::open(folder)
         .await
         .with_context(|| format!("the registry in {} cannot be opened", folder.display()))?;
-    let scheduler = Arc::new(Scheduler::start(&scheduler_config(&config))?);
     let catalog = Arc::new(Catalog::new(registry.clone(), metrics.clone(), &config));
     catalog.refresh().await.context("the functions cannot be read from the registry")?;
     let drain = Drain::default();
     let data = bind(config.listen, "--listen").await?;
     let control = bind(config.control, "--control").await?;
     let (data_address, control_address) = (data.local_addr()?, control.local_addr()?);
+    let scheduler = Arc::new(Scheduler::start(&scheduler_config(&config, control_address))?);
 
     let data_plane =
         DataPlane::new(catalog.clone(), scheduler.clone(), metrics.clone(), drain.clone(), (data_address, &config));
@@ -91,7 +91,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn scheduler_config(config: &Config) -> SchedulerConfig {
+fn scheduler_config(config: &Config, control: SocketAddr) -> SchedulerConfig {
     SchedulerConfig {
         code_cache: config.data_dir.join("code"),
         max_instances: config.max_instances,
@@ -103,6 +103,7 @@ fn scheduler_config(config: &Config) -> SchedulerConfig {
             cpu: config.compile_cpu,
             timeout: config.compile_timeout,
         },
+        control,
     }
 }
 

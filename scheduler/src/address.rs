@@ -12,6 +12,14 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// The address that one of these stands for: the IPv4 address within an IPv6 one, or itself.
+pub(crate) fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => embedded_v4(v6).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = a == 0                                // this network, RFC 791

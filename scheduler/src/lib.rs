@@ -7,6 +7,7 @@
 
 mod address;
 mod body;
+mod cdn_loop;
 mod code_cache;
 mod compile;
 mod compile_worker;
@@ -29,6 +30,7 @@ mod scheduler;
 mod stdio;
 
 pub use body::ResponseBody;
+pub use cdn_loop::passes;
 pub use compile::CompileLimits;
 pub use compile_worker::run_compile_worker;
 pub use component::{ComponentSummary, Refusal, World};

@@ -30,6 +30,8 @@ pub struct Receipt {
     pub bytes_out: u64,
     /// Requests that the guest sent to other hosts.
     pub outbound_requests: u64,
+    /// Bytes of the bodies of those requests.
+    pub outbound_bytes: u64,
     /// The program was not in memory when the request came.
     pub cold: bool,
     /// The status that the function answered with; `None` when it gave no answer.
@@ -73,6 +75,7 @@ pub(crate) struct Meter {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     outbound_requests: AtomicU64,
+    outbound_bytes: AtomicU64,
     cold: AtomicBool,
     status: OnceLock<http::StatusCode>,
     /// [`GUEST_DONE`] and [`BODY_DONE`].
@@ -116,6 +119,7 @@ impl Meter {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             outbound_requests: AtomicU64::new(0),
+            outbound_bytes: AtomicU64::new(0),
             cold: AtomicBool::new(false),
             status: OnceLock::new(),
             done: AtomicU8::new(0),
@@ -144,6 +148,15 @@ impl Meter {
         let used = thread_cpu_ns().saturating_sub(before);
         self.last_turn_ns.store(used, Relaxed);
         self.cpu_used_ns.fetch_add(used, Relaxed);
+        result
+    }
+
+    /// Runs a poll of something that works for this request beside its guest, in a task of its own, charging the
+    /// thread's CPU time. Within [`Self::turn`] it would be charged twice.
+    pub(crate) fn charge_elsewhere<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let before = thread_cpu_ns();
+        let result = poll();
+        self.cpu_used_ns.fetch_add(thread_cpu_ns().saturating_sub(before), Relaxed);
         result
     }
 
@@ -222,6 +235,16 @@ impl Meter {
         self.outbound_requests.fetch_add(1, Relaxed) + 1
     }
 
+    /// Counts bytes of the bodies of outbound requests; returns the sum.
+    pub(crate) fn uploaded(&self, bytes: usize) -> u64 {
+        self.outbound_bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64
+    }
+
+    /// Bytes of the bodies of outbound requests so far.
+    pub(crate) fn uploads(&self) -> u64 {
+        self.outbound_bytes.load(Relaxed)
+    }
+
     pub(crate) fn cold(&self) {
         self.cold.store(true, Relaxed);
     }
@@ -269,11 +292,18 @@ impl Meter {
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             outbound_requests: self.outbound_requests.load(Relaxed),
+            outbound_bytes: self.outbound_bytes.load(Relaxed),
             cold: self.cold.load(Relaxed),
             status: self.status.get().copied(),
             failure: self.ended().unwrap_or(Some(Failure::Cancelled)),
         }
     }
+}
+
+/// A future that works for a request beside its guest: see [`Meter::charge_elsewhere`].
+pub(crate) async fn charged<F: Future>(meter: Arc<Meter>, work: F) -> F::Output {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|cx| meter.charge_elsewhere(|| work.as_mut().poll(cx))).await
 }
 
 impl Drop for Meter {
@@ -330,5 +360,23 @@ mod tests {
         assert!(meter.cpu_used() >= Duration::from_millis(5));
         meter.stop();
         assert_eq!(meter.turn(slice, || meter.check()), Check::Stopped);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn charges_work_that_is_done_elsewhere() {
+        let meter = Meter::for_test(Duration::from_millis(5));
+        let spin = async || {
+            let started = thread_cpu_ns();
+            while thread_cpu_ns() - started < 1_000_000 {}
+            tokio::task::yield_now().await;
+        };
+        let working = meter.clone();
+        let work = async move {
+            while working.cpu_used() < Duration::from_millis(5) {
+                spin().await;
+            }
+        };
+        tokio::spawn(charged(meter.clone(), work)).await.unwrap();
+        assert!(meter.receipt().cpu >= Duration::from_millis(5));
     }
 }

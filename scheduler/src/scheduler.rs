@@ -2,6 +2,7 @@
 
 use crate::{
     body::ResponseBody,
+    cdn_loop::CameBy,
     code_cache::CodeCache,
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
@@ -23,6 +24,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use std::{
     future::poll_fn,
+    net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -48,6 +50,8 @@ pub struct SchedulerConfig {
     pub program_cache: u64,
     /// What one compilation may take.
     pub compile: CompileLimits,
+    /// The address of the control plane, which no function reaches.
+    pub control: SocketAddr,
 }
 
 /// What belongs to one call beside the request.
@@ -149,7 +153,7 @@ impl Scheduler {
             lane: Arc::new(
                 Lane::start(thread::available_parallelism().map_or(1, usize::from)).map_err(StartError::Threads)?,
             ),
-            outbound: Arc::new(Outbound::new().map_err(|error| StartError::Tls(error.to_string()))?),
+            outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
             node: Arc::new(Semaphore::new(config.max_requests as usize)),
             slots: [slots(), slots()],
             max_instances: config.max_instances,
@@ -237,9 +241,10 @@ impl Scheduler {
         let program = self.programs.get(function.digest, function.world, &function.artifact, meter).await;
         let program = program.map_err(|error| Failure::Unloadable(error.to_string()))?;
         let head_only = request.method() == Method::HEAD;
+        let (outbound, came_by) = (self.outbound.clone(), CameBy::of(request.headers()));
         let setup = Setup {
             function,
-            outbound: RequestOutbound::new(self.outbound.clone(), function.outbound.clone(), meter.clone()),
+            outbound: RequestOutbound::new(outbound, function.outbound.clone(), meter.clone(), came_by),
             stdout: GuestOutput::new(OutputStream::Stdout, logs.clone()),
             stderr: GuestOutput::new(OutputStream::Stderr, logs),
             meter: meter.clone(),

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use answer::Answer;
 use call::Call;
-pub(crate) use components::{empty_component, example, guest, importing};
+pub(crate) use components::{compile_bomb, empty_component, example, guest, importing};
 use deploy::Deploy;
 use metrics::Metrics;
 pub(crate) use neighbour::Neighbour;

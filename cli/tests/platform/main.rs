@@ -8,6 +8,7 @@ mod calling;
 mod cli_session;
 mod client_limits;
 mod code_cache;
+mod compiling;
 mod crash_loop;
 mod deploying;
 mod durability;

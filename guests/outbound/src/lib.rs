@@ -1,10 +1,12 @@
 //! `/?url=http://host/path` fetches the URL (taken as it stands to the end of the query) and
 //! passes the answer's status and body on. When there is none: 500 with the name of the error.
+//! Before the URL there may be, each followed by `&`: `timeouts=NANOSECONDS` for all three timeouts, `follow` for
+//! redirects to be followed, `cdn-loop=VALUE` for a header of that name.
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, IncomingResponse, OutgoingRequest, ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingRequest, IncomingResponse, OutgoingRequest, RequestOptions, ResponseOutparam, Scheme,
 };
 
 struct Function;
@@ -12,18 +14,58 @@ struct Function;
 impl Guest for Function {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let target = request.path_with_query().unwrap_or_default();
-        let Some(call) = target.split_once("url=").and_then(|(_, url)| get(url)) else {
+        let call = target.split_once('?').and_then(|(_, query)| query.split_once("url="));
+        let Some((wishes, url)) = call else {
             return respond::text(out, 400, "give a URL: /?url=http://host/path\n");
         };
-        match answer_to(call) {
+        let mut answer = fetch(url, wishes);
+        while let Some(next) = answer.as_ref().ok().filter(|_| has(wishes, "follow")).and_then(location) {
+            answer = fetch(&next, wishes);
+        }
+        match answer {
             Ok(answer) => pass_on(&answer, out),
             Err(error) => respond::text(out, 500, &format!("{error:?}\n")),
         }
     }
 }
 
+fn has(wishes: &str, name: &str) -> bool {
+    wishes.split('&').any(|wish| wish == name)
+}
+
+fn wish<'a>(wishes: &'a str, name: &str) -> Option<&'a str> {
+    wishes.split('&').find_map(|wish| wish.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Where a redirect leads.
+fn location(answer: &IncomingResponse) -> Option<String> {
+    let redirects = (300..400).contains(&answer.status());
+    let to = redirects.then(|| answer.headers().get("location").into_iter().next())??;
+    String::from_utf8(to).ok()
+}
+
+fn fetch(url: &str, wishes: &str) -> Result<IncomingResponse, ErrorCode> {
+    let headers = Fields::new();
+    if let Some(value) = wish(wishes, "cdn-loop") {
+        headers.append("cdn-loop", value.as_bytes()).expect("the host accepts the header");
+    }
+    let call = get(url, headers).ok_or(ErrorCode::HttpRequestUriInvalid)?;
+    let options = wish(wishes, "timeouts").map(|nanos| timeouts(nanos.parse().expect("nanoseconds")));
+    let coming = outgoing_handler::handle(call, options)?;
+    coming.subscribe().block();
+    coming.get().expect("ready, as waited for").expect("taken once")
+}
+
+fn timeouts(nanos: u64) -> RequestOptions {
+    let options = RequestOptions::new();
+    options.set_connect_timeout(Some(nanos)).expect("the host takes a timeout");
+    options.set_first_byte_timeout(Some(nanos)).expect("the host takes a timeout");
+    options.set_between_bytes_timeout(Some(nanos)).expect("the host takes a timeout");
+    options
+}
+
 /// A GET request for `url`; `None` when it is not one that the host accepts.
-fn get(url: &str) -> Option<OutgoingRequest> {
+fn get(url: &str, headers: Fields) -> Option<OutgoingRequest> {
     let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = match rest.find('/') {
         Some(start) => rest.split_at(start),
@@ -34,17 +76,11 @@ fn get(url: &str) -> Option<OutgoingRequest> {
         "https" => Scheme::Https,
         other => Scheme::Other(other.to_owned()),
     };
-    let call = OutgoingRequest::new(Fields::new());
+    let call = OutgoingRequest::new(headers);
     call.set_scheme(Some(&scheme)).ok()?;
     call.set_authority(Some(authority)).ok()?;
     call.set_path_with_query(Some(path)).ok()?;
     Some(call)
-}
-
-fn answer_to(call: OutgoingRequest) -> Result<IncomingResponse, ErrorCode> {
-    let coming = outgoing_handler::handle(call, None)?;
-    coming.subscribe().block();
-    coming.get().expect("ready, as waited for").expect("taken once")
 }
 
 fn pass_on(answer: &IncomingResponse, out: ResponseOutparam) {

@@ -44,15 +44,44 @@ pub(crate) fn importing(interface: &str) -> Vec<u8> {
     [MAGIC, &section(7, &types), &section(10, &imports), &section(5, &[1, 1, 0]), &section(11, &exports)].concat()
 }
 
+/// A valid component with an empty instance for its HTTP handler, and a module beside it that takes the compiler much
+/// more time and memory than its size would make one think: a loop with many variables and many ways back to its
+/// beginning, each of which hands over every variable.
+pub(crate) fn compile_bomb() -> Vec<u8> {
+    const VARIABLES: usize = 1000;
+    const WAYS_BACK: usize = 20_000;
+    let mut code = vec![0x03, 0x40]; // loop
+    for number in 0..WAYS_BACK {
+        let variable = |factor: usize| leb128((number * factor + factor) % VARIABLES);
+        // local.get, local.get, i32.add, local.tee, br_if 0
+        code.extend(
+            [&[0x20][..], &variable(1), &[0x20], &variable(7), &[0x6a, 0x22], &variable(13), &[0x0d, 0]].concat(),
+        );
+    }
+    code.extend([0x0b, 0x0b]); // the ends of the loop and of the function
+    let body = [&[1][..], &leb128(VARIABLES), &[0x7f], &code].concat(); // all variables are i32
+    let types = section(1, &[1, 0x60, 0, 0]);
+    let functions = section(3, &[1, 0]);
+    let module =
+        [b"\0asm\x01\0\0\0", &types[..], &functions, &section(10, &[&[1][..], &leb128(body.len()), &body].concat())];
+    let exports = [&[1, 0][..], &text("wasi:http/incoming-handler@0.2.0"), &[5, 0, 0]].concat();
+    [MAGIC, &section(1, &module.concat()), &section(5, &[1, 1, 0]), &section(11, &exports)].concat()
+}
+
 fn text(text: &str) -> Vec<u8> {
-    [&[short(text.len())], text.as_bytes()].concat()
+    [&leb128(text.len()), text.as_bytes()].concat()
 }
 
 fn section(id: u8, content: &[u8]) -> Vec<u8> {
-    [&[id, short(content.len())], content].concat()
+    [&[id], &leb128(content.len())[..], content].concat()
 }
 
-/// A length as LEB128, where one byte is enough.
-fn short(length: usize) -> u8 {
-    u8::try_from(length).ok().filter(|length| *length < 128).unwrap()
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }
