@@ -97,6 +97,7 @@ impl Catalog {
             journal,
             metrics: self.metrics.function(function.namespace.as_str(), function.name.as_str()),
             debug: manifest.debug,
+            server_timing: manifest.server_timing,
             routes: manifest.routes.clone(),
         })
     }

@@ -5,11 +5,13 @@ use crate::{
     catalog::Catalog,
     config::Config,
     forwarding::{self, Hop},
-    journal::{InvocationRecord, RequestLog},
+    ending::Ending,
+    journal::RequestLog,
     listener::Drain,
     metrics::Metrics,
     problem::Problem,
     route_table::Served,
+    server_timing::{self, TimedBody},
 };
 use axum::{
     body::Body,
@@ -23,7 +25,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tower_http::timeout::TimeoutBody;
-use wasmway_scheduler::{Failure, Invocation, Outcome, Receipt, Scheduler};
+use wasmway_scheduler::{Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
 pub(crate) struct DataPlane {
@@ -91,11 +93,26 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
     };
+    let takes_trailers = server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log, on_end: move |receipt| ending.record(receipt) };
-    match plane.scheduler.invoke(&served.function, request, invocation).await {
+    let answer = plane.scheduler.invoke(&served.function, request, invocation).await;
+    match answer.result {
+        Ok(response) if served.server_timing => Ok(timed(response, &answer.used, takes_trailers)),
         Ok(response) => Ok(response.map(Body::new)),
         Err(failure) => Err(Problem::of_failure(&failure, served.debug)),
     }
+}
+
+/// Tells the client what its request has used: by now, and where that is not all, at the end once more.
+fn timed(mut response: http::Response<ResponseBody>, used: &Receipt, takes_trailers: bool) -> Response {
+    server_timing::add(response.headers_mut(), used);
+    // A body of a given length has no place for trailers in HTTP/1.1.
+    let is_whole = response.body().used().is_none();
+    if is_whole || !takes_trailers || response.headers().contains_key(header::CONTENT_LENGTH) {
+        return response.map(Body::new);
+    }
+    server_timing::announce(response.headers_mut());
+    response.map(|body| Body::new(TimedBody::new(body)))
 }
 
 fn find(plane: &DataPlane, request: &Request) -> Result<(Arc<Served>, usize), Problem> {
@@ -154,91 +171,4 @@ async fn prepare_body(request: Request, idle: Duration) -> Request {
         None => body,
     };
     Request::from_parts(head, Body::new(TimeoutBody::new(idle, body)))
-}
-
-/// What is written down when a request is over.
-struct Ending {
-    served: Arc<Served>,
-    log: Arc<RequestLog>,
-    time: Timestamp,
-    method: String,
-    path: String,
-}
-
-impl Ending {
-    fn record(self, receipt: Receipt) {
-        self.served.metrics.observe(&receipt);
-        let outcome = receipt.outcome();
-        let status = receipt.status.or_else(|| {
-            let failure = receipt.failure.as_ref()?;
-            (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure, false).status())
-        });
-        if let Some(failure) = &receipt.failure {
-            self.explain(failure, outcome);
-        }
-        let record = InvocationRecord {
-            time: self.time,
-            request_id: self.log.request_id.clone(),
-            namespace: self.log.namespace.clone(),
-            function: self.log.function.clone(),
-            version: self.log.version,
-            method: self.method,
-            path: self.path,
-            status: status.map_or(0, |status| status.as_u16()),
-            outcome: outcome.as_str(),
-            cpu_us: receipt.cpu.as_micros() as u64,
-            memory_bytes: receipt.memory_bytes,
-            wall_us: receipt.wall.as_micros() as u64,
-            cold: receipt.cold,
-            bytes_in: receipt.bytes_in,
-            bytes_out: receipt.bytes_out,
-            outbound_requests: receipt.outbound_requests,
-            outbound_bytes: receipt.outbound_bytes,
-            error: receipt.failure.as_ref().map(ToString::to_string),
-        };
-        access_line(&record);
-        // What was turned away did not run: it must not push what did out of the journal.
-        if outcome != Outcome::Rejected {
-            self.served.journal.record(record);
-        }
-    }
-
-    /// Says why a call failed, to those whom it concerns.
-    fn explain(&self, failure: &Failure, outcome: Outcome) {
-        match outcome {
-            // Neither the function's doing nor ours, and as many as there are clients.
-            Outcome::Ok | Outcome::Rejected | Outcome::Cancelled | Outcome::RequestTooLarge => {}
-            Outcome::Unloadable | Outcome::PlatformError => {
-                let Self { log, .. } = self;
-                tracing::error!(namespace = log.namespace, function = log.function, request_id = log.request_id, %failure, "the platform failed a call");
-            }
-            Outcome::Trap
-            | Outcome::NoResponse
-            | Outcome::MemoryLimit
-            | Outcome::CpuLimit
-            | Outcome::Timeout
-            | Outcome::HostLimit
-            | Outcome::ResponseTooLarge => self.log.write("platform", &failure.to_string()),
-        }
-    }
-}
-
-fn access_line(record: &InvocationRecord) {
-    tracing::info!(
-        target: "wasmway::access",
-        namespace = record.namespace,
-        function = record.function,
-        version = record.version,
-        request_id = record.request_id,
-        method = record.method,
-        path = record.path,
-        status = record.status,
-        outcome = record.outcome,
-        wall_us = record.wall_us,
-        cpu_us = record.cpu_us,
-        memory_bytes = record.memory_bytes,
-        bytes_in = record.bytes_in,
-        bytes_out = record.bytes_out,
-        cold = record.cold,
-    );
 }

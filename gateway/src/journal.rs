@@ -48,6 +48,8 @@ pub(crate) struct InvocationRecord {
     pub(crate) memory_bytes: u64,
     /// Wall-clock time in microseconds.
     pub(crate) wall_us: u64,
+    /// Of it, the time that it was ready to run and waited, in microseconds: for its program, for the CPU.
+    pub(crate) queued_us: u64,
     /// The program was not in memory when the request came.
     pub(crate) cold: bool,
     pub(crate) bytes_in: u64,

@@ -9,6 +9,7 @@ mod address;
 mod catalog;
 mod config;
 mod control;
+mod ending;
 mod forwarding;
 mod invoke;
 mod journal;
@@ -18,6 +19,7 @@ mod newcomers;
 mod problem;
 mod route_table;
 mod server;
+mod server_timing;
 mod token;
 
 pub use config::Config;

@@ -41,7 +41,9 @@ pub(crate) struct Metrics {
     duration: HistogramVec,
     cpu: HistogramVec,
     memory: HistogramVec,
+    queue: HistogramVec,
     cold_starts: IntCounterVec,
+    outbound_requests: IntCounterVec,
     request_bytes: IntCounterVec,
     response_bytes: IntCounterVec,
     rejected: IntCounterVec,
@@ -65,7 +67,9 @@ pub(crate) struct FunctionMetrics {
     duration: prometheus::Histogram,
     cpu: prometheus::Histogram,
     memory: prometheus::Histogram,
+    queue: prometheus::Histogram,
     cold_starts: prometheus::IntCounter,
+    outbound_requests: prometheus::IntCounter,
     request_bytes: prometheus::IntCounter,
     response_bytes: prometheus::IntCounter,
     rejected: IntCounterVec,
@@ -96,6 +100,16 @@ impl Metrics {
             )?,
             cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
             memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
+            queue: histogram(
+                "wasmway_invocation_queue_seconds",
+                "Time that an invocation was ready to run and waited: for its program, for the CPU.",
+                SECONDS,
+            )?,
+            outbound_requests: counter(
+                "wasmway_outbound_requests_total",
+                "Requests that functions sent to other hosts.",
+                FUNCTION,
+            )?,
             cold_starts: counter(
                 "wasmway_cold_starts_total",
                 "Invocations whose program was not in memory.",
@@ -159,7 +173,9 @@ impl Metrics {
             duration: self.duration.with_label_values(&labels),
             cpu: self.cpu.with_label_values(&labels),
             memory: self.memory.with_label_values(&labels),
+            queue: self.queue.with_label_values(&labels),
             cold_starts: self.cold_starts.with_label_values(&labels),
+            outbound_requests: self.outbound_requests.with_label_values(&labels),
             request_bytes: self.request_bytes.with_label_values(&labels),
             response_bytes: self.response_bytes.with_label_values(&labels),
             rejected: self.rejected.clone(),
@@ -222,6 +238,8 @@ impl FunctionMetrics {
         self.duration.observe(receipt.wall.as_secs_f64());
         self.cpu.observe(receipt.cpu.as_secs_f64());
         self.memory.observe(receipt.memory_bytes as f64);
+        self.queue.observe(receipt.queued.as_secs_f64());
+        self.outbound_requests.inc_by(receipt.outbound_requests);
         self.request_bytes.inc_by(receipt.bytes_in);
         self.response_bytes.inc_by(receipt.bytes_out);
         if receipt.cold {

@@ -13,6 +13,8 @@ pub(crate) struct Served {
     pub(crate) metrics: FunctionMetrics,
     /// Failures are shown to the client in full.
     pub(crate) debug: bool,
+    /// The client is told what its request took.
+    pub(crate) server_timing: bool,
     /// The addresses that it asked for.
     pub(crate) routes: Vec<RouteRule>,
 }

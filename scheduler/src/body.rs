@@ -1,6 +1,9 @@
 //! The bodies of a request on its way in and of a response on its way out, counted and capped.
 
-use crate::{meter::Meter, outcome::Failure};
+use crate::{
+    meter::{Meter, Receipt},
+    outcome::Failure,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -77,6 +80,17 @@ impl ResponseBody {
     /// `guest` is the task of a guest that is not over.
     pub(crate) fn streaming(body: WasiBody, guest: Option<JoinHandle<()>>, meter: Arc<Meter>, limit: u64) -> Self {
         Self(Kind::Streaming(Box::new(Streaming { body, guest, meter, limit })))
+    }
+}
+
+impl ResponseBody {
+    /// What the request has used by now, while its body is being written. `None` for a body that was whole from the
+    /// start: there is nothing to add to what was known then.
+    pub fn used(&self) -> Option<Receipt> {
+        match &self.0 {
+            Kind::Whole(_) => None,
+            Kind::Streaming(streaming) => Some(streaming.meter.receipt()),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use outbound::{AllowOrigin, OutboundPolicy};
 pub use outcome::{Failure, Outcome};
 pub use program::LoadSource;
 pub use scheduler::{
-    EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
+    Answer, EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
 };
 pub use stdio::{LogSink, OutputStream};
 

@@ -62,6 +62,14 @@ pub struct Invocation<F> {
     pub on_end: F,
 }
 
+/// What a call came to.
+pub struct Answer {
+    /// The response, whose body goes on from here, or why there is none.
+    pub result: Result<Response<ResponseBody>, Failure>,
+    /// What the request has used by now. Its end is known only where there is no response.
+    pub used: Receipt,
+}
+
 /// A component that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Prepared {
@@ -208,7 +216,7 @@ impl Scheduler {
         function: &Function,
         request: Request<B>,
         invocation: Invocation<F>,
-    ) -> Result<Response<ResponseBody>, Failure>
+    ) -> Answer
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display,
@@ -219,7 +227,7 @@ impl Scheduler {
         if let Err(failure) = &result {
             meter.end(Some(failure.clone()));
         }
-        result
+        Answer { result, used: meter.receipt() }
     }
 
     async fn run<B>(

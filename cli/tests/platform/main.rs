@@ -3,6 +3,7 @@
 //! Guests and examples must be built: `cargo xtask guests`, `cargo xtask examples`. `promtool` must be installed.
 
 mod addresses;
+mod bill;
 mod bodies;
 mod calling;
 mod cli_session;

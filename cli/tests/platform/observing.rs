@@ -41,6 +41,8 @@ async fn the_metrics_of_the_contract_count_what_happened() {
         ("wasmway_invocation_duration_seconds", "histogram"),
         ("wasmway_invocation_cpu_seconds", "histogram"),
         ("wasmway_invocation_memory_bytes", "histogram"),
+        ("wasmway_invocation_queue_seconds", "histogram"),
+        ("wasmway_outbound_requests_total", "counter"),
         ("wasmway_cold_starts_total", "counter"),
         ("wasmway_instances", "gauge"),
         ("wasmway_rejected_total", "counter"),
@@ -70,6 +72,7 @@ async fn the_metrics_of_the_contract_count_what_happened() {
     assert_eq!(of("wasmway_invocation_duration_seconds_count", "hello", ""), 3.0);
     assert_eq!(of("wasmway_invocation_cpu_seconds_count", "hello", ""), 3.0);
     assert!(of("wasmway_invocation_cpu_seconds_sum", "hello", "") > 0.0);
+    assert_eq!(of("wasmway_invocation_queue_seconds_count", "hello", ""), 3.0);
     assert!(of("wasmway_invocation_memory_bytes_sum", "hello", "") > 3.0 * 1024.0 * 1024.0);
     assert_eq!(of("wasmway_request_bytes_total", "echo", ""), 5.0);
     assert_eq!(of("wasmway_response_bytes_total", "echo", ""), 5.0);
@@ -184,6 +187,7 @@ async fn every_call_leaves_a_record_of_what_it_used() {
     assert!(record["cpu_us"].as_u64().unwrap() > 0, "{record}");
     assert!(record["wall_us"].as_u64().unwrap() > 0, "{record}");
     assert!(record["memory_bytes"].as_u64().unwrap() > 1 << 20, "{record}");
+    assert!(record["queued_us"].as_u64().unwrap() <= record["wall_us"].as_u64().unwrap(), "{record}");
     assert!(record["error"].is_null(), "{record}");
     record["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
 }
@@ -201,6 +205,10 @@ async fn the_processs_own_log_has_a_line_for_each_call() {
     assert_eq!((&line["status"], &line["outcome"]), (&200.into(), &"ok".into()), "{line}");
     for used in ["cpu_us", "wall_us", "memory_bytes"] {
         assert!(line[used].as_u64().unwrap() > 0, "{line}");
+    }
+    assert!(line["queued_us"].is_u64(), "{line}");
+    for none in ["bytes_in", "outbound_requests"] {
+        assert_eq!(line[none], 0, "{line}");
     }
     let printed =
         platform.journal().into_iter().find(|line| line["message"] == "hello stdout").expect("what it printed");

@@ -78,6 +78,8 @@ async fn an_allowed_origin_is_reached() {
     let (status, text) = fetched(&platform, &format!("http://127.0.0.1:{port}/a/b?c=d")).await;
     assert!(status == 202 && text.starts_with("GET /a/b?c=d HTTP/1.1\r\n"), "{status} {text}");
     assert_eq!(platform.invocations("outbound", 1).await[0]["outbound_requests"], 1);
+    let metrics = platform.metrics().await;
+    assert_eq!(metrics.value("wasmway_outbound_requests_total", &[("function", "outbound")]), 1.0);
 }
 
 /// The address of this machine by which it reaches others, where it has one: private or public, it is its own.

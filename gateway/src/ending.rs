@@ -1,0 +1,100 @@
+//! The end of a request: what it used and how it went, told to all whom it concerns.
+
+use crate::{
+    journal::{InvocationRecord, RequestLog},
+    problem::Problem,
+    route_table::Served,
+};
+use jiff::Timestamp;
+use std::sync::Arc;
+use wasmway_scheduler::{Failure, Outcome, Receipt};
+
+/// What is written down when a request is over.
+pub(crate) struct Ending {
+    pub(crate) served: Arc<Served>,
+    pub(crate) log: Arc<RequestLog>,
+    pub(crate) time: Timestamp,
+    pub(crate) method: String,
+    /// As the function sees it.
+    pub(crate) path: String,
+}
+
+impl Ending {
+    pub(crate) fn record(self, receipt: Receipt) {
+        self.served.metrics.observe(&receipt);
+        let outcome = receipt.outcome();
+        let status = receipt.status.or_else(|| {
+            let failure = receipt.failure.as_ref()?;
+            (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure, false).status())
+        });
+        if let Some(failure) = &receipt.failure {
+            self.explain(failure, outcome);
+        }
+        let record = InvocationRecord {
+            time: self.time,
+            request_id: self.log.request_id.clone(),
+            namespace: self.log.namespace.clone(),
+            function: self.log.function.clone(),
+            version: self.log.version,
+            method: self.method,
+            path: self.path,
+            status: status.map_or(0, |status| status.as_u16()),
+            outcome: outcome.as_str(),
+            cpu_us: receipt.cpu.as_micros() as u64,
+            memory_bytes: receipt.memory_bytes,
+            wall_us: receipt.wall.as_micros() as u64,
+            queued_us: receipt.queued.as_micros() as u64,
+            cold: receipt.cold,
+            bytes_in: receipt.bytes_in,
+            bytes_out: receipt.bytes_out,
+            outbound_requests: receipt.outbound_requests,
+            error: receipt.failure.as_ref().map(ToString::to_string),
+        };
+        access_line(&record);
+        // What was turned away did not run: it must not push what did out of the journal.
+        if outcome != Outcome::Rejected {
+            self.served.journal.record(record);
+        }
+    }
+
+    /// Says why a call failed, to those whom it concerns.
+    fn explain(&self, failure: &Failure, outcome: Outcome) {
+        match outcome {
+            // Neither the function's doing nor ours, and as many as there are clients.
+            Outcome::Ok | Outcome::Rejected | Outcome::Cancelled | Outcome::RequestTooLarge => {}
+            Outcome::Unloadable | Outcome::PlatformError => {
+                let Self { log, .. } = self;
+                tracing::error!(namespace = log.namespace, function = log.function, request_id = log.request_id, %failure, "the platform failed a call");
+            }
+            Outcome::Trap
+            | Outcome::NoResponse
+            | Outcome::MemoryLimit
+            | Outcome::CpuLimit
+            | Outcome::Timeout
+            | Outcome::HostLimit
+            | Outcome::ResponseTooLarge => self.log.write("platform", &failure.to_string()),
+        }
+    }
+}
+
+fn access_line(record: &InvocationRecord) {
+    tracing::info!(
+        target: "wasmway::access",
+        namespace = record.namespace,
+        function = record.function,
+        version = record.version,
+        request_id = record.request_id,
+        method = record.method,
+        path = record.path,
+        status = record.status,
+        outcome = record.outcome,
+        wall_us = record.wall_us,
+        queued_us = record.queued_us,
+        cpu_us = record.cpu_us,
+        memory_bytes = record.memory_bytes,
+        bytes_in = record.bytes_in,
+        bytes_out = record.bytes_out,
+        outbound_requests = record.outbound_requests,
+        cold = record.cold,
+    );
+}
