@@ -58,6 +58,39 @@ pub(crate) struct LogLine {
     pub(crate) message: String,
 }
 
+/// The latest calls of a function, newest first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InvocationList {
+    pub(crate) invocations: Vec<InvocationRecord>,
+}
+
+/// One call of a function, with what it used.
+#[derive(Debug, Deserialize)]
+pub(crate) struct InvocationRecord {
+    pub(crate) time: Timestamp,
+    pub(crate) request_id: String,
+    pub(crate) version: u32,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// 0 when the client left before there was one.
+    pub(crate) status: u16,
+    pub(crate) outcome: String,
+    pub(crate) wall_us: u64,
+    pub(crate) queued_us: u64,
+    pub(crate) cpu_us: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) cold: bool,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) outbound_requests: u64,
+    /// Why it failed.
+    #[serde(default)]
+    pub(crate) error: Option<String>,
+    /// The end of its standard error, when it failed; only where one call is asked for.
+    #[serde(default)]
+    pub(crate) stderr: Option<String>,
+}
+
 /// An RFC 9457 problem.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Problem {

@@ -60,6 +60,7 @@ pub(crate) enum Verb {
     Rollback(commands::rollback::Rollback),
     Delete(commands::delete::Delete),
     Logs(commands::logs::Logs),
+    Invocations(commands::invocations::Invocations),
     Config(commands::config::Config),
     Completions(commands::completions::Completions),
     /// Compiles one component, fed by the server that started it

@@ -4,6 +4,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod deploy;
+pub(crate) mod invocations;
 pub(crate) mod invoke;
 pub(crate) mod list;
 pub(crate) mod logs;

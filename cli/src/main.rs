@@ -48,6 +48,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Rollback(arguments) => block_on(commands::rollback::run(arguments, &globals)),
         Verb::Delete(arguments) => block_on(commands::delete::run(arguments, &globals)),
         Verb::Logs(arguments) => block_on(commands::logs::run(arguments, &globals)),
+        Verb::Invocations(arguments) => block_on(commands::invocations::run(arguments, &globals)),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

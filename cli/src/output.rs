@@ -65,6 +65,11 @@ pub(crate) fn size(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 
+/// A length of time in the unit that suits it, `1.25ms`.
+pub(crate) fn time(us: u64) -> String {
+    format!("{:.2?}", Duration::from_micros(us))
+}
+
 /// How long ago that was, `3 minutes ago`.
 pub(crate) fn ago(time: Timestamp) -> String {
     // A server whose clock is ahead makes a negative age; that is "now" as well.

@@ -58,6 +58,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .routes(routes!(versions::rollback))
         .routes(routes!(logs::lines))
         .routes(routes!(logs::invocations))
+        .routes(routes!(logs::invocation))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
         .merge(OpenApiRouter::new().routes(routes!(deploy::deploy)).layer(DefaultBodyLimit::disable()))
         .split_for_parts();

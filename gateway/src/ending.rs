@@ -1,7 +1,7 @@
 //! The end of a request: what it used and how it went, told to all whom it concerns.
 
 use crate::{
-    journal::{InvocationRecord, RequestLog},
+    journal::{InvocationDetail, InvocationRecord, RequestLog},
     problem::Problem,
     route_table::Served,
 };
@@ -25,10 +25,11 @@ impl Ending {
         let outcome = receipt.outcome();
         let status = receipt.status.or_else(|| {
             let failure = receipt.failure.as_ref()?;
-            (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure, false).status())
+            (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure).status())
         });
-        if let Some(failure) = &receipt.failure {
-            self.explain(failure, outcome);
+        let cause = receipt.failure.as_ref().map(|failure| cause(failure, &receipt));
+        if let Some(cause) = &cause {
+            self.explain(cause, outcome);
         }
         let record = InvocationRecord {
             time: self.time,
@@ -39,7 +40,7 @@ impl Ending {
             method: self.method,
             path: self.path,
             status: status.map_or(0, |status| status.as_u16()),
-            outcome: outcome.as_str(),
+            outcome,
             cpu_us: receipt.cpu.as_micros() as u64,
             memory_bytes: receipt.memory_bytes,
             wall_us: receipt.wall.as_micros() as u64,
@@ -48,23 +49,30 @@ impl Ending {
             bytes_in: receipt.bytes_in,
             bytes_out: receipt.bytes_out,
             outbound_requests: receipt.outbound_requests,
-            error: receipt.failure.as_ref().map(ToString::to_string),
+            error: cause,
         };
         access_line(&record);
         // What was turned away did not run: it must not push what did out of the journal.
         if outcome != Outcome::Rejected {
-            self.served.journal.record(record);
+            let stderr = record.error.as_ref().and_then(|_| self.log.stderr_end());
+            self.served.journal.record(InvocationDetail { record, stderr });
         }
     }
 
     /// Says why a call failed, to those whom it concerns.
-    fn explain(&self, failure: &Failure, outcome: Outcome) {
+    fn explain(&self, cause: &str, outcome: Outcome) {
         match outcome {
             // Neither the function's doing nor ours, and as many as there are clients.
             Outcome::Ok | Outcome::Rejected | Outcome::Cancelled | Outcome::RequestTooLarge => {}
             Outcome::Unloadable | Outcome::PlatformError => {
                 let Self { log, .. } = self;
-                tracing::error!(namespace = log.namespace, function = log.function, request_id = log.request_id, %failure, "the platform failed a call");
+                tracing::error!(
+                    namespace = log.namespace,
+                    function = log.function,
+                    request_id = log.request_id,
+                    cause,
+                    "the platform failed a call"
+                );
             }
             Outcome::Trap
             | Outcome::NoResponse
@@ -72,8 +80,33 @@ impl Ending {
             | Outcome::CpuLimit
             | Outcome::Timeout
             | Outcome::HostLimit
-            | Outcome::ResponseTooLarge => self.log.write("platform", &failure.to_string()),
+            | Outcome::ResponseTooLarge => self.log.write("platform", cause),
         }
+    }
+}
+
+/// Why a call failed, with what it used of the limit that ended it. For the function's developer.
+pub(crate) fn cause(failure: &Failure, used: &Receipt) -> String {
+    match failure {
+        Failure::Cpu { .. } => format!("{failure}: it used {:.1?}", used.cpu),
+        Failure::Timeout { .. } => {
+            format!("{failure}: {:.1?} have passed, of which it used the CPU for {:.1?}", used.wall, used.cpu)
+        }
+        Failure::Memory { .. } => match used.memory_refused {
+            Some(asked) => format!("{failure}: it had {} and asked for {asked} in all", used.memory_bytes),
+            None => failure.to_string(),
+        },
+        Failure::ResponseTooLarge { .. } => format!("{failure}: it has sent {}", used.bytes_out),
+        Failure::Trap(_)
+        | Failure::NoResponse
+        | Failure::ErrorCode(_)
+        | Failure::HostLimit(_)
+        | Failure::RequestTooLarge { .. }
+        | Failure::FunctionBusy { .. }
+        | Failure::NodeBusy
+        | Failure::Unloadable(_)
+        | Failure::HostPanic
+        | Failure::Cancelled => failure.to_string(),
     }
 }
 
@@ -87,7 +120,7 @@ fn access_line(record: &InvocationRecord) {
         method = record.method,
         path = record.path,
         status = record.status,
-        outcome = record.outcome,
+        outcome = record.outcome.as_str(),
         wall_us = record.wall_us,
         queued_us = record.queued_us,
         cpu_us = record.cpu_us,

@@ -4,8 +4,8 @@ use crate::{
     address::Address,
     catalog::Catalog,
     config::Config,
+    ending::{self, Ending},
     forwarding::{self, Hop},
-    ending::Ending,
     journal::RequestLog,
     listener::Drain,
     metrics::Metrics,
@@ -79,13 +79,7 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     let hop = Hop { prefix, request_id: id, trusted: plane.trust_forwarded, own_address: plane.own_address };
     forwarding::rewrite(&mut request, &hop).map_err(|error| bad_request(plane, &error.to_string()))?;
     let request = prepare_body(request, plane.body_idle_timeout).await;
-    let log = Arc::new(RequestLog {
-        journal: served.journal.clone(),
-        namespace: served.function.namespace().to_owned(),
-        function: served.function.name().to_owned(),
-        version: served.function.version(),
-        request_id: id.to_owned(),
-    });
+    let log = Arc::new(RequestLog::new(served.journal.clone(), &served.function, id));
     let ending = Ending {
         served: served.clone(),
         log: log.clone(),
@@ -94,12 +88,18 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
         path: request.uri().path().to_owned(),
     };
     let takes_trailers = server_timing::takes_trailers(&request);
-    let invocation = Invocation { logs: log, on_end: move |receipt| ending.record(receipt) };
+    let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
     let answer = plane.scheduler.invoke(&served.function, request, invocation).await;
     match answer.result {
         Ok(response) if served.server_timing => Ok(timed(response, &answer.used, takes_trailers)),
         Ok(response) => Ok(response.map(Body::new)),
-        Err(failure) => Err(Problem::of_failure(&failure, served.debug)),
+        Err(failure) => {
+            let problem = Problem::of_failure(&failure);
+            let explain = |problem: Problem| {
+                problem.explained(ending::cause(&failure, &answer.used), &answer.used, log.stderr_end())
+            };
+            Err(if served.debug { explain(problem) } else { problem })
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
-use wasmway_scheduler::{LogSink, OutputStream};
+use wasmway_scheduler::{Function, LogSink, Outcome, OutputStream};
 
 /// One line of a function's log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -41,7 +41,9 @@ pub(crate) struct InvocationRecord {
     /// The status that the client got; 0 when it left before there was one.
     pub(crate) status: u16,
     /// `ok`, or what ended it.
-    pub(crate) outcome: &'static str,
+    #[serde(serialize_with = "outcome_name")]
+    #[schema(value_type = String)]
+    pub(crate) outcome: Outcome,
     /// CPU time in microseconds.
     pub(crate) cpu_us: u64,
     /// Most memory at once, in bytes.
@@ -62,8 +64,41 @@ pub(crate) struct InvocationRecord {
     pub(crate) error: Option<String>,
 }
 
+/// A call with what is known of its end.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct InvocationDetail {
+    #[serde(flatten)]
+    pub(crate) record: InvocationRecord,
+    /// The end of what it wrote to standard error; absent after a good end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stderr: Option<String>,
+}
+
+impl InvocationDetail {
+    /// Whether it failed by what it did itself, or by us: not by what its client did.
+    fn is_failure(&self) -> bool {
+        use Outcome as O;
+        match self.record.outcome {
+            O::Ok | O::Cancelled | O::Rejected | O::RequestTooLarge => false,
+            O::Trap
+            | O::NoResponse
+            | O::MemoryLimit
+            | O::CpuLimit
+            | O::Timeout
+            | O::HostLimit
+            | O::ResponseTooLarge
+            | O::Unloadable
+            | O::PlatformError => true,
+        }
+    }
+}
+
 /// Calls that are kept for each function.
 const INVOCATIONS: usize = 200;
+/// Failed calls that are kept beyond those, so that a flood of good ones does not wash a failure away.
+const FAILURES: usize = 100;
+/// Bytes at the end of a call's standard error that are kept with it.
+const STDERR_BYTES: usize = 2 << 10;
 /// Bytes of a function's log that are kept, whatever number of lines that is.
 const LOG_BYTES: usize = 4 << 20;
 /// Lines that a reader who follows may be behind before it loses some.
@@ -80,7 +115,9 @@ pub(crate) struct Journal {
 struct Recent {
     lines: VecDeque<Arc<LogLine>>,
     line_bytes: usize,
-    invocations: VecDeque<InvocationRecord>,
+    invocations: VecDeque<InvocationDetail>,
+    /// Older than those.
+    failures: VecDeque<InvocationDetail>,
 }
 
 impl Journal {
@@ -106,12 +143,24 @@ impl Journal {
         let _ = self.live.send(line);
     }
 
-    pub(crate) fn record(&self, invocation: InvocationRecord) {
+    pub(crate) fn record(&self, invocation: InvocationDetail) {
         let mut recent = self.recent();
-        if recent.invocations.len() == INVOCATIONS {
-            recent.invocations.pop_front();
-        }
         recent.invocations.push_back(invocation);
+        if recent.invocations.len() <= INVOCATIONS {
+            return;
+        }
+        let oldest = recent.invocations.pop_front().filter(InvocationDetail::is_failure);
+        recent.failures.extend(oldest);
+        if recent.failures.len() > FAILURES {
+            recent.failures.pop_front();
+        }
+    }
+
+    /// The call with that id; the latest, where clients gave the same id to more than one.
+    pub(crate) fn invocation(&self, request_id: &str) -> Option<InvocationDetail> {
+        let recent = self.recent();
+        let mut newest_first = recent.invocations.iter().rev().chain(recent.failures.iter().rev());
+        newest_first.find(|invocation| invocation.record.request_id == request_id).cloned()
     }
 
     /// The latest `tail` lines, oldest first, and what comes after them.
@@ -121,9 +170,11 @@ impl Journal {
         (recent.lines.iter().skip(skipped).cloned().collect(), self.live.subscribe())
     }
 
-    /// The latest calls, newest first.
+    /// The latest calls, newest first, and behind them the latest failed ones of before.
     pub(crate) fn invocations(&self) -> Vec<InvocationRecord> {
-        self.recent().invocations.iter().rev().cloned().collect()
+        let recent = self.recent();
+        let newest_first = recent.invocations.iter().rev().chain(recent.failures.iter().rev());
+        newest_first.map(|invocation| invocation.record.clone()).collect()
     }
 }
 
@@ -134,9 +185,31 @@ pub(crate) struct RequestLog {
     pub(crate) function: String,
     pub(crate) version: u32,
     pub(crate) request_id: String,
+    stderr: Mutex<String>,
 }
 
 impl RequestLog {
+    pub(crate) fn new(journal: Arc<Journal>, function: &Function, request_id: &str) -> Self {
+        Self {
+            journal,
+            namespace: function.namespace().to_owned(),
+            function: function.name().to_owned(),
+            version: function.version(),
+            request_id: request_id.to_owned(),
+            stderr: Mutex::default(),
+        }
+    }
+
+    fn stderr(&self) -> MutexGuard<'_, String> {
+        // A string is whole between any two statements that could panic.
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The end of what the request has written to standard error, if it has written anything.
+    pub(crate) fn stderr_end(&self) -> Option<String> {
+        Some(self.stderr().clone()).filter(|text| !text.is_empty())
+    }
+
     pub(crate) fn write(&self, stream: &'static str, message: &str) {
         tracing::info!(
             target: "wasmway::function",
@@ -161,13 +234,90 @@ impl RequestLog {
 
 impl LogSink for RequestLog {
     fn line(&self, stream: OutputStream, text: &str) {
+        if stream == OutputStream::Stderr {
+            keep_end(&mut self.stderr(), text);
+        }
         self.write(stream.as_str(), text);
     }
+}
+
+/// Adds a line to a text of which only the end is kept.
+fn keep_end(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+    let excess = text.len().saturating_sub(STDERR_BYTES);
+    text.drain(..text.ceil_char_boundary(excess));
+}
+
+fn outcome_name<S: serde::Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(outcome.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn call(id: &str, outcome: Outcome) -> InvocationDetail {
+        let record = InvocationRecord {
+            time: Timestamp::UNIX_EPOCH,
+            request_id: id.into(),
+            namespace: "default".into(),
+            function: "f".into(),
+            version: 1,
+            method: "GET".into(),
+            path: "/".into(),
+            status: 200,
+            outcome,
+            cpu_us: 0,
+            memory_bytes: 0,
+            wall_us: 0,
+            queued_us: 0,
+            cold: false,
+            bytes_in: 0,
+            bytes_out: 0,
+            outbound_requests: 0,
+            error: None,
+        };
+        InvocationDetail { record, stderr: None }
+    }
+
+    #[test]
+    fn a_failure_is_found_after_a_flood_of_good_calls() {
+        let journal = Journal::new(1);
+        journal.record(call("failed", Outcome::Trap));
+        for number in 0..10 * INVOCATIONS {
+            journal.record(call(&format!("good-{number}"), Outcome::Ok));
+        }
+        assert!(journal.invocation("failed").is_some());
+        assert!(journal.invocation("good-0").is_none(), "the rings are bounded");
+        let listed = journal.invocations();
+        assert_eq!(listed.len(), INVOCATIONS + 1);
+        assert_eq!(listed[INVOCATIONS].request_id, "failed", "newest first");
+
+        for number in 0..10 * INVOCATIONS {
+            journal.record(call(&format!("failed-{number}"), Outcome::CpuLimit));
+        }
+        assert!(journal.invocation("failed").is_none(), "this ring too");
+        assert_eq!(journal.invocations().len(), INVOCATIONS + FAILURES);
+    }
+
+    #[test]
+    fn of_one_id_the_latest_call_is_found() {
+        let journal = Journal::new(1);
+        journal.record(call("same", Outcome::Trap));
+        journal.record(call("same", Outcome::Ok));
+        assert_eq!(journal.invocation("same").map(|found| found.record.outcome), Some(Outcome::Ok));
+    }
+
+    #[test]
+    fn keeps_the_end_of_a_text() {
+        let mut text = String::new();
+        for _ in 0..1000 {
+            keep_end(&mut text, "äöü");
+        }
+        keep_end(&mut text, "last");
+        assert!(text.len() <= STDERR_BYTES && text.ends_with("ü\nlast\n"), "{text}");
+    }
 
     fn line(message: &str) -> LogLine {
         LogLine {

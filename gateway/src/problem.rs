@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
-use wasmway_scheduler::{Failure, RETRY_AFTER};
+use wasmway_scheduler::{Failure, RETRY_AFTER, Receipt};
 
 /// Whose failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -37,6 +37,29 @@ pub(crate) struct Problem {
     /// The id that the log knows this request by.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+    #[serde(flatten)]
+    explanation: Option<Box<Explanation>>,
+}
+
+/// What a function with `debug = true` tells the client about a failed call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Explanation {
+    /// What the call used.
+    used: Used,
+    /// The end of what it wrote to standard error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr: Option<String>,
+}
+
+/// What a call used.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Used {
+    /// CPU time in microseconds.
+    cpu_us: u64,
+    /// Most memory at once, in bytes.
+    memory_bytes: u64,
+    /// Wall-clock time in microseconds.
+    wall_us: u64,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -56,7 +79,7 @@ impl Problem {
 
     fn new(source: Source, status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
         let kind = format!("urn:wasmway:problem:{code}");
-        Self { kind, title, status, detail, code, source, request_id: None }
+        Self { kind, title, status, detail, code, source, request_id: None, explanation: None }
     }
 
     /// A failure of ours. Its cause goes to the log, not to the client.
@@ -78,12 +101,23 @@ impl Problem {
         Self::platform(StatusCode::NOT_FOUND, "unknown-function", "Unknown function", what)
     }
 
-    /// What a failed invocation looks like to the client. Details of the function are shown only where
-    /// its manifest says `debug = true`.
-    pub(crate) fn of_failure(failure: &Failure, debug: bool) -> Self {
+    /// What a failed invocation looks like to a stranger who called the function.
+    pub(crate) fn of_failure(failure: &Failure) -> Self {
         let (source, status, code) = kind(failure);
         let (title, public) = words(failure);
-        Self::new(source, status, code, title, if debug { failure.to_string() } else { public.to_owned() })
+        Self::new(source, status, code, title, public.to_owned())
+    }
+
+    /// Tells all there is to tell. For functions whose manifest says `debug = true`.
+    pub(crate) fn explained(mut self, cause: String, used: &Receipt, stderr: Option<String>) -> Self {
+        self.detail = cause;
+        let used = Used {
+            cpu_us: used.cpu.as_micros() as u64,
+            memory_bytes: used.memory_bytes,
+            wall_us: used.wall.as_micros() as u64,
+        };
+        self.explanation = Some(Box::new(Explanation { used, stderr }));
+        self
     }
 
     pub(crate) fn with_request_id(mut self, request_id: &str) -> Self {

@@ -100,6 +100,7 @@ mod tests {
             wall: Duration::from_millis(2),
             queued: Duration::from_nanos(3_400),
             memory_bytes: 1_258_291,
+            memory_refused: None,
             bytes_in: 0,
             bytes_out: 0,
             outbound_requests: 0,
@@ -113,7 +114,8 @@ mod tests {
 
     #[test]
     fn trailers_go_to_those_who_take_them() {
-        let request = |version, te: &'static str| Request::builder().version(version).header("te", te).body(()).unwrap();
+        let request =
+            |version, te: &'static str| Request::builder().version(version).header("te", te).body(()).unwrap();
         assert!(takes_trailers(&request(Version::HTTP_11, "gzip, Trailers")));
         assert!(takes_trailers(&request(Version::HTTP_2, "")));
         assert!(!takes_trailers(&request(Version::HTTP_11, "gzip")));

@@ -59,7 +59,7 @@ impl MemoryLimiter {
     fn allow(&mut self, current: u64, desired: u64) -> bool {
         let sum = self.used.saturating_add(desired.saturating_sub(current));
         if sum > self.limit {
-            self.meter.memory_denied();
+            self.meter.memory_refused(sum);
             return false;
         }
         self.used = sum;
@@ -101,6 +101,7 @@ mod tests {
         assert!(!limiter.memory_growing(0, usize::MAX, None).unwrap(), "no overflow");
         assert!(limiter.memory_growing(400, 400, None).unwrap(), "a refused growth was not counted");
         assert_eq!(meter.receipt().memory_bytes, 1000);
+        assert_eq!(meter.receipt().memory_refused, Some(u64::MAX), "the most that was asked for");
     }
 
     #[test]

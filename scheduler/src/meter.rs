@@ -24,6 +24,8 @@ pub struct Receipt {
     pub queued: Duration,
     /// Most bytes of linear memory and tables at once.
     pub memory_bytes: u64,
+    /// The bytes that there would have been at once, had the limit not refused them.
+    pub memory_refused: Option<u64>,
     /// Bytes of the request body that the guest took.
     pub bytes_in: u64,
     /// Bytes of the response body that were handed to the connection.
@@ -70,7 +72,8 @@ pub(crate) struct Meter {
     started: Instant,
     queued_ns: AtomicU64,
     memory_peak: AtomicU64,
-    memory_denied: AtomicBool,
+    /// 0 when nothing was refused.
+    memory_refused: AtomicU64,
     request_too_large: AtomicBool,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -114,7 +117,7 @@ impl Meter {
             started: Instant::now(),
             queued_ns: AtomicU64::new(0),
             memory_peak: AtomicU64::new(0),
-            memory_denied: AtomicBool::new(false),
+            memory_refused: AtomicU64::new(0),
             request_too_large: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -204,12 +207,13 @@ impl Meter {
         self.memory_peak.fetch_max(bytes, Relaxed);
     }
 
-    pub(crate) fn memory_denied(&self) {
-        self.memory_denied.store(true, Relaxed);
+    /// Says that a growth of memory to `bytes` was refused.
+    pub(crate) fn memory_refused(&self, bytes: u64) {
+        self.memory_refused.fetch_max(bytes, Relaxed);
     }
 
     pub(crate) fn was_memory_denied(&self) -> bool {
-        self.memory_denied.load(Relaxed)
+        self.memory_refused.load(Relaxed) > 0
     }
 
     pub(crate) fn request_too_large(&self) {
@@ -289,6 +293,7 @@ impl Meter {
             wall: self.started.elapsed(),
             queued: Duration::from_nanos(self.queued_ns.load(Relaxed)),
             memory_bytes: self.memory_peak.load(Relaxed),
+            memory_refused: Some(self.memory_refused.load(Relaxed)).filter(|bytes| *bytes > 0),
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             outbound_requests: self.outbound_requests.load(Relaxed),

@@ -211,12 +211,7 @@ impl Scheduler {
 
     /// Runs one request of `function` in an instance of its own. Returns when the guest has given its
     /// response head; the body goes on from there. Dropping the future or the body ends the guest.
-    pub async fn invoke<B, F>(
-        &self,
-        function: &Function,
-        request: Request<B>,
-        invocation: Invocation<F>,
-    ) -> Answer
+    pub async fn invoke<B, F>(&self, function: &Function, request: Request<B>, invocation: Invocation<F>) -> Answer
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::fmt::Display,

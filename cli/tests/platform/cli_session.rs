@@ -102,6 +102,27 @@ async fn a_project_is_deployed_with_its_manifest() {
 }
 
 #[tokio::test]
+async fn calls_are_listed_and_a_failed_one_explains_itself() {
+    let platform = Platform::start().await;
+    platform.deploy("trap").await;
+    let developer = Developer(&platform);
+    platform.get("/trap/").header("x-request-id", "mine/1").await.expect(502);
+    let record = platform.invocations("trap", 1).await.remove(0);
+    let list = developer.does(&["invocations", "trap"]).await;
+    let line = list.lines().nth(1).unwrap_or_else(|| panic!("no call in {list}"));
+    for part in ["mine/1", "v1", "GET /", "502", "trap", "MiB"] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    let shown = developer.does(&["invocations", "trap", "mine/1"]).await;
+    for part in ["mine/1", "502", "warm", "unreachable", "fall_through_the_floor"] {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+    assert_eq!(developer.gets(&["invocations", "trap"]).await["invocations"][0], record);
+    assert_eq!(developer.gets(&["invocations", "trap", "mine/1"]).await["error"], record["error"]);
+    assert!(developer.is_refused(&["invocations", "trap", "other"]).await.contains("unknown-invocation"));
+}
+
+#[tokio::test]
 async fn json_is_the_apis_own() {
     let platform = Platform::start().await;
     platform.deploy("hello").await;

@@ -13,6 +13,7 @@ mod compiling;
 mod crash_loop;
 mod deploying;
 mod durability;
+mod failures;
 mod function_limits;
 mod harness;
 mod observing;

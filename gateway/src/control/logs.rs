@@ -2,10 +2,10 @@
 
 use super::{
     ControlPlane,
-    target::{NamespaceQuery, Parameters, Target},
+    target::{InvocationTarget, NamespaceQuery, Parameters, Target},
 };
 use crate::{
-    journal::{InvocationRecord, Journal, LogLine},
+    journal::{InvocationDetail, InvocationRecord, Journal, LogLine},
     problem::Problem,
 };
 use axum::{
@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::{Stream, StreamExt, stream};
-use http::header;
+use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -75,13 +75,15 @@ fn json_line(line: &LogLine) -> Result<Bytes, Infallible> {
     Ok(json.into())
 }
 
-/// The latest calls of a function, newest first.
+/// The latest calls of a function, newest first, and behind them the latest failed ones of before.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvocationList {
     invocations: Vec<InvocationRecord>,
 }
 
 /// The latest calls of a function with what each used, newest first
+///
+/// Behind them come the latest failed calls of before, so that a flood of good ones does not wash a failure away.
 #[utoipa::path(get, path = "/api/v1/functions/{name}/invocations", tag = "observing",
     params(("name" = String, Path), NamespaceQuery),
     responses((status = 200, body = InvocationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
@@ -90,6 +92,25 @@ pub(super) async fn invocations(
     target: Target,
 ) -> Result<Json<InvocationList>, Problem> {
     Ok(Json(InvocationList { invocations: journal(&plane, &target)?.invocations() }))
+}
+
+/// One call of a function, by the id that its answer bears in `x-request-id`
+#[utoipa::path(get, path = "/api/v1/functions/{name}/invocations/{request_id}", tag = "observing",
+    params(("name" = String, Path), ("request_id" = String, Path), NamespaceQuery),
+    responses((status = 200, body = InvocationDetail), (status = 401, body = Problem),
+        (status = 404, description = "No such function, or the call is not kept (any more)", body = Problem)))]
+pub(super) async fn invocation(
+    State(plane): State<Arc<ControlPlane>>,
+    InvocationTarget { function, request_id }: InvocationTarget,
+) -> Result<Json<InvocationDetail>, Problem> {
+    let unknown = || {
+        let detail = format!(
+            "no call {request_id} of {} is kept: only the latest are, and some more of those that failed",
+            function.name
+        );
+        Problem::platform(StatusCode::NOT_FOUND, "unknown-invocation", "Unknown invocation", detail)
+    };
+    journal(&plane, &function)?.invocation(&request_id).map(Json).ok_or_else(unknown)
 }
 
 fn journal(plane: &ControlPlane, target: &Target) -> Result<Arc<Journal>, Problem> {

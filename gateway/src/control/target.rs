@@ -29,6 +29,12 @@ pub(super) struct VersionTarget {
     pub(super) version: Version,
 }
 
+/// A call of a function.
+pub(super) struct InvocationTarget {
+    pub(super) function: Target,
+    pub(super) request_id: String,
+}
+
 /// A namespace alone.
 pub(super) struct Scope(pub(super) Namespace);
 
@@ -75,6 +81,15 @@ impl<S: Sync + Send> FromRequestParts<S> for VersionTarget {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let function = Target::from_request_parts(parts, state).await?;
         Ok(Self { function, version: part(&path(parts, state).await?, "version")? })
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for InvocationTarget {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let function = Target::from_request_parts(parts, state).await?;
+        Ok(Self { function, request_id: part(&path(parts, state).await?, "request_id")? })
     }
 }
 
