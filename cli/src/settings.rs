@@ -172,6 +172,21 @@ pub(crate) struct Settings {
     )]
     pub(crate) body_idle_timeout: Duration,
 
+    /// Least rate, per second, at which a client must send a body that is waited for; 0B asks for none
+    #[arg(
+        long, env = "WASMWAY_MIN_BODY_RATE", value_name = "SIZE", default_value = "1KiB",
+        value_parser = between(ByteSize::bytes(0)..=ByteSize::mib(1)),
+    )]
+    pub(crate) min_body_rate: ByteSize,
+
+    /// Percent of the memory in use (of the machine's, or of the control group's limit) from which on new requests are
+    /// answered 503; 0 answers none so
+    #[arg(
+        long, env = "WASMWAY_MEMORY_PRESSURE", value_name = "PERCENT", default_value = "90",
+        value_parser = between(0..=100_u8),
+    )]
+    pub(crate) memory_pressure: u8,
+
     /// Largest head of a request: its line and headers
     #[arg(
         long, env = "WASMWAY_MAX_HEADER_BYTES", value_name = "SIZE", default_value = "64KiB",

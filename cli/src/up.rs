@@ -63,6 +63,8 @@ fn config(settings: Settings) -> wasmway_gateway::Config {
         compile_timeout: settings.compile_timeout,
         header_timeout: settings.header_timeout,
         body_idle_timeout: settings.body_idle_timeout,
+        min_body_rate: settings.min_body_rate.as_u64(),
+        memory_pressure: settings.memory_pressure,
         max_header_bytes: settings.max_header_bytes.as_u64() as usize,
         outbound_allow_private: settings.outbound_allow_private,
         log_lines: settings.log_lines as usize,

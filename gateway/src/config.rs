@@ -41,6 +41,10 @@ pub struct Config {
     pub header_timeout: Duration,
     /// Time that a body may stand still in either direction.
     pub body_idle_timeout: Duration,
+    /// Bytes a second that a client must send of a body that is waited for; 0 asks for none.
+    pub min_body_rate: u64,
+    /// Share of the memory, in percent, from which on new invocations are turned away; 0 turns none away.
+    pub memory_pressure: u8,
     /// Bytes of a request's head.
     pub max_header_bytes: usize,
     /// Functions may reach private addresses that their allow-list names: for development only.

@@ -11,7 +11,9 @@ mod upload;
 mod versions;
 mod views;
 
-use crate::{catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, problem::Problem, token::AdminToken};
+use crate::{
+    catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem, token::AdminToken,
+};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -21,7 +23,7 @@ use axum::{
 };
 use http::StatusCode;
 use http_body::Body as _;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wasmway_registry::{Registry, RegistryError};
 use wasmway_scheduler::Scheduler;
@@ -41,7 +43,7 @@ pub(crate) struct ControlPlane {
     pub(crate) max_upload: u64,
     /// Bytes of memory that a function may ask for.
     pub(crate) max_memory: u64,
-    pub(crate) body_idle_timeout: Duration,
+    pub(crate) pace: Pace,
 }
 
 /// Bytes of a body other than a component's.

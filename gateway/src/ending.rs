@@ -2,6 +2,7 @@
 
 use crate::{
     journal::{InvocationDetail, InvocationRecord, RequestLog},
+    pace::Verdict,
     problem::Problem,
     route_table::Served,
 };
@@ -13,6 +14,8 @@ use wasmway_scheduler::{Failure, Outcome, Receipt};
 pub(crate) struct Ending {
     pub(crate) served: Arc<Served>,
     pub(crate) log: Arc<RequestLog>,
+    /// What became of the client that sends the body.
+    pub(crate) client: Verdict,
     pub(crate) time: Timestamp,
     pub(crate) method: String,
     /// As the function sees it.
@@ -20,7 +23,12 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    pub(crate) fn record(self, receipt: Receipt) {
+    pub(crate) fn record(self, mut receipt: Receipt) {
+        if self.client.is_too_slow() {
+            // Whatever the function made of a body that broke off was the client's doing.
+            receipt.failure = Some(Failure::RequestTooSlow);
+            receipt.status = receipt.status.filter(|_| !self.client.is_told());
+        }
         self.served.metrics.observe(&receipt);
         let outcome = receipt.outcome();
         let status = receipt.status.or_else(|| {
@@ -63,7 +71,11 @@ impl Ending {
     fn explain(&self, cause: &str, outcome: Outcome) {
         match outcome {
             // Neither the function's doing nor ours, and as many as there are clients.
-            Outcome::Ok | Outcome::Rejected | Outcome::Cancelled | Outcome::RequestTooLarge => {}
+            Outcome::Ok
+            | Outcome::Rejected
+            | Outcome::Cancelled
+            | Outcome::RequestTooLarge
+            | Outcome::RequestTooSlow => {}
             Outcome::Unloadable | Outcome::PlatformError => {
                 let Self { log, .. } = self;
                 tracing::error!(
@@ -102,6 +114,7 @@ pub(crate) fn cause(failure: &Failure, used: &Receipt) -> String {
         | Failure::ErrorCode(_)
         | Failure::HostLimit(_)
         | Failure::RequestTooLarge { .. }
+        | Failure::RequestTooSlow
         | Failure::FunctionBusy { .. }
         | Failure::NodeBusy
         | Failure::Unloadable(_)

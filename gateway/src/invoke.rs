@@ -3,12 +3,13 @@
 use crate::{
     address::Address,
     catalog::Catalog,
-    config::Config,
     ending::{self, Ending},
     forwarding::{self, Hop},
     journal::RequestLog,
     listener::Drain,
     metrics::Metrics,
+    pace::{Pace, PacedBody, Verdict},
+    pressure::Pressure,
     problem::Problem,
     route_table::Served,
     server_timing::{self, TimedBody},
@@ -23,9 +24,8 @@ use http::{StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tower_http::timeout::TimeoutBody;
-use wasmway_scheduler::{Invocation, Receipt, ResponseBody, Scheduler};
+use std::{net::SocketAddr, sync::Arc};
+use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
 pub(crate) struct DataPlane {
@@ -33,27 +33,15 @@ pub(crate) struct DataPlane {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
+    pub(crate) pressure: Pressure,
     pub(crate) own_address: SocketAddr,
     pub(crate) trust_forwarded: bool,
-    pub(crate) body_idle_timeout: Duration,
+    pub(crate) pace: Pace,
 }
 
 /// The routes of the data plane: every path belongs to the functions.
 pub(crate) fn router(plane: Arc<DataPlane>) -> axum::Router {
     axum::Router::new().fallback(invoke).with_state(plane)
-}
-
-impl DataPlane {
-    pub(crate) fn new(
-        catalog: Arc<Catalog>,
-        scheduler: Arc<Scheduler>,
-        metrics: Arc<Metrics>,
-        drain: Drain,
-        (own_address, config): (SocketAddr, &Config),
-    ) -> Self {
-        let (trust_forwarded, body_idle_timeout) = (config.trust_forwarded, config.body_idle_timeout);
-        Self { catalog, scheduler, metrics, drain, own_address, trust_forwarded, body_idle_timeout }
-    }
 }
 
 async fn invoke(State(plane): State<Arc<DataPlane>>, request: Request) -> Response {
@@ -76,13 +64,18 @@ async fn invoke(State(plane): State<Arc<DataPlane>>, request: Request) -> Respon
 async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<Response, Problem> {
     let (served, prefix) = find(plane, &request)?;
     refuse_loop(plane, &request)?;
+    if plane.pressure.is_high() {
+        plane.metrics.rejected("memory-pressure");
+        return Err(Problem::memory_pressure());
+    }
     let hop = Hop { prefix, request_id: id, trusted: plane.trust_forwarded, own_address: plane.own_address };
     forwarding::rewrite(&mut request, &hop).map_err(|error| bad_request(plane, &error.to_string()))?;
-    let request = prepare_body(request, plane.body_idle_timeout).await;
+    let (request, client) = prepare_body(request, plane.pace).await;
     let log = Arc::new(RequestLog::new(served.journal.clone(), &served.function, id));
     let ending = Ending {
         served: served.clone(),
         log: log.clone(),
+        client: client.clone(),
         time: Timestamp::now(),
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
@@ -90,6 +83,10 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     let takes_trailers = server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
     let answer = plane.scheduler.invoke(&served.function, request, invocation).await;
+    if client.is_too_slow() {
+        return Err(Problem::of_failure(&Failure::RequestTooSlow));
+    }
+    client.head_sent();
     match answer.result {
         Ok(response) if served.server_timing => Ok(timed(response, &answer.used, takes_trailers)),
         Ok(response) => Ok(response.map(Body::new)),
@@ -146,11 +143,11 @@ fn bad_request(plane: &DataPlane, detail: &str) -> Problem {
     Problem::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
 }
 
-/// Puts a limit on the silence within the body. A client that waits for `100 Continue` gets it now: a
+/// Puts a limit on how slow the body may come. A client that waits for `100 Continue` gets it now: a
 /// function that answers before it reads would keep it waiting.
-async fn prepare_body(request: Request, idle: Duration) -> Request {
+async fn prepare_body(request: Request, pace: Pace) -> (Request, Verdict) {
     if request.body().is_end_stream() {
-        return request;
+        return (request, Verdict::default());
     }
     let waits = request.headers().contains_key(header::EXPECT);
     let (head, mut body) = request.into_parts();
@@ -170,5 +167,6 @@ async fn prepare_body(request: Request, idle: Duration) -> Request {
         }
         None => body,
     };
-    Request::from_parts(head, Body::new(TimeoutBody::new(idle, body)))
+    let (body, client) = PacedBody::new(body, pace);
+    (Request::from_parts(head, Body::new(body)), client)
 }

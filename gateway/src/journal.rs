@@ -79,7 +79,7 @@ impl InvocationDetail {
     fn is_failure(&self) -> bool {
         use Outcome as O;
         match self.record.outcome {
-            O::Ok | O::Cancelled | O::Rejected | O::RequestTooLarge => false,
+            O::Ok | O::Cancelled | O::Rejected | O::RequestTooLarge | O::RequestTooSlow => false,
             O::Trap
             | O::NoResponse
             | O::MemoryLimit

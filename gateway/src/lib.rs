@@ -16,6 +16,8 @@ mod journal;
 mod listener;
 mod metrics;
 mod newcomers;
+mod pace;
+mod pressure;
 mod problem;
 mod route_table;
 mod server;

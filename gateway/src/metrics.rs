@@ -1,7 +1,7 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
     core::Collector,
 };
 use std::{
@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     request_bytes: IntCounterVec,
     response_bytes: IntCounterVec,
     rejected: IntCounterVec,
+    memory_used: Gauge,
     instances: IntGaugeVec,
     pool_slots: IntGaugeVec,
     pool_slots_used: IntGaugeVec,
@@ -130,6 +131,13 @@ impl Metrics {
                 "Requests that were turned away before they ran.",
                 &["reason"],
             )?,
+            memory_used: kept(
+                &registry,
+                Gauge::new(
+                    "wasmway_memory_used_ratio",
+                    "Memory in use, as a share of what the machine or the control group has, 0 to 1.",
+                )?,
+            )?,
             instances: gauge("wasmway_instances", "Instances that are alive.", &["engine"])?,
             pool_slots: gauge("wasmway_pool_slots", "Instances that the pool can hold at once.", &["engine"])?,
             pool_slots_used: gauge("wasmway_pool_slots_used", "Slots of the pool that are taken.", &["engine"])?,
@@ -180,6 +188,11 @@ impl Metrics {
             response_bytes: self.response_bytes.with_label_values(&labels),
             rejected: self.rejected.clone(),
         }
+    }
+
+    /// The share of the memory that is in use.
+    pub(crate) fn memory_used(&self) -> Gauge {
+        self.memory_used.clone()
     }
 
     /// Counts a request that never reached a function.

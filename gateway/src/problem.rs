@@ -96,6 +96,12 @@ impl Problem {
         Self::platform(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "Storage full", detail)
     }
 
+    /// There is no memory for more.
+    pub(crate) fn memory_pressure() -> Self {
+        let detail = "this node is short of memory; try again soon";
+        Self::platform(StatusCode::SERVICE_UNAVAILABLE, "node-busy", "The node is busy", detail)
+    }
+
     /// No function answers at this address.
     pub(crate) fn unknown_function(what: impl Into<String>) -> Self {
         Self::platform(StatusCode::NOT_FOUND, "unknown-function", "Unknown function", what)
@@ -142,6 +148,7 @@ fn kind(failure: &Failure) -> (Source, StatusCode, &'static str) {
         Failure::HostLimit(_) => (Function, StatusCode::BAD_GATEWAY, "host-limit"),
         Failure::ResponseTooLarge { .. } => (Function, StatusCode::BAD_GATEWAY, "response-too-large"),
         Failure::RequestTooLarge { .. } => (Platform, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+        Failure::RequestTooSlow => (Platform, StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
         Failure::FunctionBusy { .. } => (Platform, StatusCode::TOO_MANY_REQUESTS, "function-busy"),
         Failure::NodeBusy => (Platform, StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
         Failure::Unloadable(_) => (Platform, StatusCode::INTERNAL_SERVER_ERROR, "function-unloadable"),
@@ -164,6 +171,10 @@ fn words(failure: &Failure) -> (&'static str, &'static str) {
         Failure::RequestTooLarge { .. } => {
             ("Request body too large", "the request body is larger than the function takes; send less")
         }
+        Failure::RequestTooSlow => (
+            "Request body too slow",
+            "the request body stood still, or came slower than this node waits for; send it faster",
+        ),
         Failure::FunctionBusy { .. } => {
             ("The function is busy", "the function has as many requests open as it may; try again soon")
         }

@@ -7,6 +7,8 @@ use crate::{
     invoke::{self, DataPlane},
     listener::{ConnectionLimits, Drain, Plane},
     metrics::Metrics,
+    pace::Pace,
+    pressure::Pressure,
     token::AdminToken,
 };
 use anyhow::{Context, bail};
@@ -44,8 +46,16 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let (data_address, control_address) = (data.local_addr()?, control.local_addr()?);
     let scheduler = Arc::new(Scheduler::start(&scheduler_config(&config, control_address))?);
 
-    let data_plane =
-        DataPlane::new(catalog.clone(), scheduler.clone(), metrics.clone(), drain.clone(), (data_address, &config));
+    let data_plane = DataPlane {
+        catalog: catalog.clone(),
+        scheduler: scheduler.clone(),
+        metrics: metrics.clone(),
+        drain: drain.clone(),
+        pressure: Pressure::watch(config.memory_pressure, metrics.memory_used()),
+        own_address: data_address,
+        trust_forwarded: config.trust_forwarded,
+        pace: pace(&config),
+    };
     let token = AdminToken::read_or_make(folder).context("the admin token cannot be read or made")?;
     let control_plane = ControlPlane {
         registry,
@@ -57,7 +67,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         data_url: format!("http://{}", reachable(data_address)),
         max_upload: config.max_upload,
         max_memory: config.max_memory,
-        body_idle_timeout: config.body_idle_timeout,
+        pace: pace(&config),
     };
     let plane = |listener, router, name: &str| {
         let limits = connection_limits(&config);
@@ -114,6 +124,10 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
         write_timeout: config.body_idle_timeout,
         header_bytes: config.max_header_bytes,
     }
+}
+
+fn pace(config: &Config) -> Pace {
+    Pace { min_rate: config.min_body_rate, grace: config.header_timeout, idle: config.body_idle_timeout }
 }
 
 /// Tells people and programs where everything is. The file is whole whenever it is there.

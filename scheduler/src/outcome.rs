@@ -30,6 +30,9 @@ pub enum Failure {
     /// The request body is larger than the function takes.
     #[error("the request body is larger than the {limit} bytes that the function takes")]
     RequestTooLarge { limit: u64 },
+    /// The client sent the request body too slowly, and was given up.
+    #[error("the request body came too slowly")]
+    RequestTooSlow,
     /// The response body is larger than the function may send.
     #[error("the response body is larger than the {limit} bytes that the function may send")]
     ResponseTooLarge { limit: u64 },
@@ -61,6 +64,7 @@ pub enum Outcome {
     Timeout,
     HostLimit,
     RequestTooLarge,
+    RequestTooSlow,
     ResponseTooLarge,
     Rejected,
     Unloadable,
@@ -80,6 +84,7 @@ impl Outcome {
             Outcome::Timeout => "timeout",
             Outcome::HostLimit => "host-limit",
             Outcome::RequestTooLarge => "request-too-large",
+            Outcome::RequestTooSlow => "request-too-slow",
             Outcome::ResponseTooLarge => "response-too-large",
             Outcome::Rejected => "rejected",
             Outcome::Unloadable => "unloadable",
@@ -100,6 +105,7 @@ impl Failure {
             Failure::Timeout { .. } => Outcome::Timeout,
             Failure::HostLimit(_) => Outcome::HostLimit,
             Failure::RequestTooLarge { .. } => Outcome::RequestTooLarge,
+            Failure::RequestTooSlow => Outcome::RequestTooSlow,
             Failure::ResponseTooLarge { .. } => Outcome::ResponseTooLarge,
             Failure::FunctionBusy { .. } | Failure::NodeBusy => Outcome::Rejected,
             Failure::Unloadable(_) => Outcome::Unloadable,

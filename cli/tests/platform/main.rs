@@ -18,6 +18,7 @@ mod function_limits;
 mod harness;
 mod observing;
 mod outbound;
+mod overload;
 mod refusals;
 mod shutdown;
 mod streaming;

@@ -1,7 +1,7 @@
 //! Taking an upload: the component as the body itself, or as a part beside its manifest.
 
 use super::ControlPlane;
-use crate::problem::Problem;
+use crate::{pace::PacedBody, problem::Problem};
 use axum::{
     body::Body,
     extract::{
@@ -12,8 +12,8 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
-use tower_http::timeout::TimeoutBody;
 use wasmway_registry::{ArtifactError, Manifest, Sealed, Upload};
+use wasmway_scheduler::Failure;
 
 /// Bytes of a manifest.
 const MANIFEST_BYTES: usize = 256 << 10;
@@ -31,9 +31,14 @@ pub(super) async fn receive(plane: &ControlPlane, request: Request) -> Result<Re
         return Err(too_large(limit));
     }
     let kind = content_type(request.headers()).to_owned();
-    let idle = plane.body_idle_timeout;
-    let request = request.map(|body| Body::new(TimeoutBody::new(idle, body)));
-    match kind.as_str() {
+    let (head, body) = request.into_parts();
+    let (body, client) = PacedBody::new(body, plane.pace);
+    let received = receive_as(&kind, plane, Request::from_parts(head, Body::new(body))).await;
+    if client.is_too_slow() { Err(Problem::of_failure(&Failure::RequestTooSlow)) } else { received }
+}
+
+async fn receive_as(kind: &str, plane: &ControlPlane, request: Request) -> Result<Received, Problem> {
+    match kind {
         "multipart/form-data" => receive_parts(plane, request).await,
         "" | "application/wasm" | "application/octet-stream" => {
             Ok(Received { component: receive_raw(plane, request).await?, manifest: Manifest::default() })

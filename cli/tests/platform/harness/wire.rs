@@ -54,6 +54,16 @@ impl Wire {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Sends a few bytes; false when the other end has closed.
+    pub(crate) async fn sends(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Whether there is something to read, or the end.
+    pub(crate) async fn has_answer(&self) -> bool {
+        timeout(std::time::Duration::ZERO, self.0.readable()).await.is_ok()
+    }
+
     /// Sends as much as the other end takes before it closes.
     pub(crate) async fn send_what_is_taken(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
