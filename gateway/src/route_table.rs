@@ -1,6 +1,9 @@
 //! Which function answers where: an immutable table that is swapped whole, so that a request sees one
 //! state of it and takes no lock.
 
+#[cfg(test)]
+mod model;
+
 use crate::{address::Address, journal::Journal, metrics::FunctionMetrics};
 use std::{collections::HashMap, sync::Arc};
 use wasmway_registry::manifest::RouteRule;
