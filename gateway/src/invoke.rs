@@ -9,6 +9,7 @@ use crate::{
     listener::Drain,
     metrics::Metrics,
     pace::{Pace, PacedBody, Verdict},
+    patient_stream::Client,
     pressure::Pressure,
     problem::Problem,
     route_table::Served,
@@ -24,7 +25,7 @@ use http::{StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
 use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
@@ -70,7 +71,7 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     }
     let hop = Hop { prefix, request_id: id, trusted: plane.trust_forwarded, own_address: plane.own_address };
     forwarding::rewrite(&mut request, &hop).map_err(|error| bad_request(plane, &error.to_string()))?;
-    let (request, client) = prepare_body(request, plane.pace).await;
+    let (mut request, client) = prepare_body(request, plane.pace).await;
     let log = Arc::new(RequestLog::new(served.journal.clone(), &served.function, id));
     let ending = Ending {
         served: served.clone(),
@@ -80,9 +81,11 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
     };
+    let connection = request.extensions_mut().remove::<Client>();
     let takes_trailers = server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
-    let answer = plane.scheduler.invoke(&served.function, request, invocation).await;
+    let call = plane.scheduler.invoke(&served.function, request, invocation);
+    let Some(answer) = unless_left(connection, call).await else { return Err(Problem::client_left()) };
     if client.is_too_slow() {
         return Err(Problem::of_failure(&Failure::RequestTooSlow));
     }
@@ -98,6 +101,22 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
             Err(if served.debug { explain(problem) } else { problem })
         }
     }
+}
+
+/// Drives a call to its answer; `None` when the client leaves before. Dropping the call ends its guest.
+async fn unless_left<T>(client: Option<Client>, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let mut leaving = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+            return Poll::Ready(Some(answer));
+        }
+        let Some(client) = &client else { return Poll::Pending };
+        // Whoever is answered at once pays for none of this.
+        let leaving = leaving.get_or_insert_with(|| Box::pin(client.clone().left()));
+        leaving.as_mut().poll(cx).map(|()| None)
+    })
+    .await
 }
 
 /// Tells the client what its request has used: by now, and where that is not all, at the end once more.

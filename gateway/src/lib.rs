@@ -17,6 +17,7 @@ mod listener;
 mod metrics;
 mod newcomers;
 mod pace;
+mod patient_stream;
 mod pressure;
 mod problem;
 mod route_table;

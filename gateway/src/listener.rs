@@ -1,28 +1,20 @@
 //! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold,
 //! and an end that loses nothing.
 
-use crate::{forwarding::Peer, newcomers};
+use crate::{forwarding::Peer, newcomers, patient_stream::PatientStream};
 use axum::{Router, body::Body};
-use http::Request;
+use http::{Request, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use prometheus::IntGauge;
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -62,8 +54,6 @@ pub(crate) struct Drain {
 /// How long clients with kept connections are told to leave before connections at rest are closed, and how
 /// long a new client gets to say what it wants.
 const CLOSING: Duration = Duration::from_millis(500);
-/// How long a client gets, after the last answer on its connection, to stop sending and close its side.
-const LINGER: Duration = Duration::from_secs(1);
 /// How long a listener that is about to be closed waits for handshakes under way.
 const HANDSHAKES: Duration = Duration::from_millis(100);
 
@@ -116,15 +106,24 @@ impl Plane {
     pub(crate) async fn serve(self) {
         let permits = Arc::new(Semaphore::new(self.limits.connections as usize));
         let server = Arc::new(server(&self.limits));
+        let mut full = false;
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.listener, &permits) => accepted,
                 () = self.drain.stopping.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer, permit)) => self.connect(&server, stream, peer, permit),
+                Ok((stream, peer, permit)) => {
+                    full = false;
+                    self.connect(&server, stream, peer, permit);
+                }
+                // One that broke while it waited; the next may be fine.
+                Err(error) if is_of_connection(&error) => tracing::debug!(%error, "a connection ended early"),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Said once, not twenty times a second for as long as it lasts.
+                    if !std::mem::replace(&mut full, true) {
+                        tracing::warn!(%error, "no connection can be accepted; those that come wait");
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -169,6 +168,12 @@ async fn accept(
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
     Ok((stream, peer, permit))
+}
+
+/// Whether an error of accepting is of the one connection, and not of the process.
+fn is_of_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
 }
 
 fn server(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
@@ -219,11 +224,17 @@ impl Connection {
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let came = Instant::now();
         let router = self.router;
+        let stream = PatientStream::new(stream, &self.limits);
+        let client = stream.client();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
+            // HTTP/2 always reads, and so notices by itself.
+            if request.version() < Version::HTTP_2 {
+                request.extensions_mut().insert(client.clone());
+            }
             router.clone().oneshot(request.map(Body::new))
         });
-        let stream = TokioIo::new(PatientStream::new(stream, &self.limits));
+        let stream = TokioIo::new(stream);
         let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));
         let stop = async {
             self.drain.stopping.cancelled().await;
@@ -245,96 +256,5 @@ impl Connection {
             // Clients break connections in every possible way: that is no event for an operator.
             tracing::debug!(%peer, %error, "a connection ended early");
         }
-    }
-}
-
-/// A connection whose client may not keep us waiting for ever: not before its first byte, which the
-/// HTTP server waits for without a timer, and not with taking what we send. At its end it lingers: a client that
-/// is still sending what we have refused already would otherwise be reset before it has read why.
-struct PatientStream {
-    stream: TcpStream,
-    write_timeout: Duration,
-    /// Runs until the first byte has come.
-    silence: Option<Pin<Box<Sleep>>>,
-    /// Runs while the client takes nothing.
-    stall: Option<Pin<Box<Sleep>>>,
-    /// Runs when we have said all, and what the client still says is thrown away.
-    linger: Option<Pin<Box<Sleep>>>,
-}
-
-impl PatientStream {
-    fn new(stream: TcpStream, limits: &ConnectionLimits) -> Self {
-        let silence = Some(Box::pin(tokio::time::sleep(limits.header_timeout)));
-        Self { stream, write_timeout: limits.write_timeout, silence, stall: None, linger: None }
-    }
-
-    /// Passes a result of writing on, with an end to the waiting.
-    fn patient<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stall = None;
-            return written;
-        }
-        let timeout = self.write_timeout;
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for PatientStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        match (&read, &mut self.silence) {
-            (Poll::Ready(_), _) => self.silence = None,
-            (Poll::Pending, Some(silence)) => {
-                return silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
-            }
-            (Poll::Pending, None) => {}
-        }
-        read
-    }
-}
-
-impl AsyncWrite for PatientStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.patient(cx, written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.patient(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.patient(cx, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.linger.is_none() {
-            let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-            ready!(self.patient(cx, shut))?;
-        }
-        let this = &mut *self;
-        let linger = this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        while linger.as_mut().poll(cx).is_pending() {
-            let mut scrap = [0; 8 << 10];
-            let mut scrap = ReadBuf::new(&mut scrap);
-            match Pin::new(&mut this.stream).poll_read(cx, &mut scrap) {
-                Poll::Ready(Ok(())) if !scrap.filled().is_empty() => {}
-                // It has closed its side, or broken the connection: both are ends.
-                Poll::Ready(_) => break,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 }

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 use wasmway_scheduler::{Failure, RETRY_AFTER, Receipt};
 
@@ -37,6 +38,9 @@ pub(crate) struct Problem {
     /// The id that the log knows this request by.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
+    /// Seconds to wait before the next attempt, where that is not the usual time.
+    #[serde(skip)]
+    retry_after_s: Option<u16>,
     #[serde(flatten)]
     explanation: Option<Box<Explanation>>,
 }
@@ -79,7 +83,7 @@ impl Problem {
 
     fn new(source: Source, status: StatusCode, code: &'static str, title: &'static str, detail: String) -> Self {
         let kind = format!("urn:wasmway:problem:{code}");
-        Self { kind, title, status, detail, code, source, request_id: None, explanation: None }
+        Self { kind, title, status, detail, code, source, request_id: None, retry_after_s: None, explanation: None }
     }
 
     /// A failure of ours. Its cause goes to the log, not to the client.
@@ -94,6 +98,12 @@ impl Problem {
     pub(crate) fn storage_full() -> Self {
         let detail = "no storage is left on this node; functions go on being served. Make room and try again";
         Self::platform(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "Storage full", detail)
+    }
+
+    /// The client has closed its side of the connection. Most that do are gone, and never read this.
+    pub(crate) fn client_left() -> Self {
+        let detail = "the connection was closed from your side before the answer; keep it open until then";
+        Self::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
     }
 
     /// There is no memory for more.
@@ -123,6 +133,13 @@ impl Problem {
             wall_us: used.wall.as_micros() as u64,
         };
         self.explanation = Some(Box::new(Explanation { used, stderr }));
+        self
+    }
+
+    /// Says when to try again.
+    pub(crate) fn retry_after(mut self, time: Duration) -> Self {
+        let rounded_up = time + Duration::from_secs(1) - Duration::from_nanos(1);
+        self.retry_after_s = Some(rounded_up.as_secs().try_into().unwrap_or(u16::MAX));
         self
     }
 
@@ -194,7 +211,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+            let seconds = self.retry_after_s.map_or(RETRY_AFTER.as_secs(), u64::from);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"wasmway\""));

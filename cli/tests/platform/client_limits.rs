@@ -74,6 +74,15 @@ async fn a_client_that_goes_away_ends_its_guest() {
     running(&platform, 0.0).await;
     assert_eq!(platform.invocations("endless-body", 1).await[0]["outcome"], "cancelled");
 
+    // Before the answer, with a body that the guest does not read: nobody is reading from the connection.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("POST /sleep/600000 HTTP/1.1\r\nhost: any\r\ncontent-length: 1000000\r\n\r\nthe first of it").await;
+    running(&platform, 1.0).await;
+    drop(wire);
+    running(&platform, 0.0).await;
+    let ended = &platform.invocations("sleep", 2).await[0];
+    assert_eq!((&ended["outcome"], &ended["bytes_in"]), (&"cancelled".into(), &0.into()), "{ended}");
+
     // With one stream of an HTTP/2 connection that stays.
     let mut connection = http2(&platform).await;
     let request = hyper::Request::get("http://any/sleep/600000").body(body_of("")).unwrap();

@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde::Deserialize;
 
 use super::{PATIENCE, eventually};
@@ -98,6 +99,22 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the platform to end", PATIENCE, async || child.try_wait().unwrap()).await
+    }
+
+    /// Lets it open so many files and connections more than it has open now.
+    pub(crate) fn may_open(&self, more: u64) {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count() as u64;
+        let limit = Rlimit { current: Some(open + more), maximum: Some(open + more) };
+        prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
+    }
+
+    /// CPU time that it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name, in parentheses, may have blanks in it. See proc_pid_stat(5); a tick is 10 ms for every program.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// Bytes of memory that it has now.

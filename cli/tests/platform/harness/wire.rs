@@ -69,6 +69,11 @@ impl Wire {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
+    /// Closes this side; the other may still send.
+    pub(crate) async fn close_this_side(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
     /// Reads until what was read ends with `end`.
     pub(crate) async fn read_to(&mut self, end: &str) -> String {
         let mut read = Vec::new();
