@@ -1,5 +1,6 @@
 //! The control plane: deploying, listing, watching. Its API lies under `/api/v1` and asks for a token.
 
+mod attempts;
 mod auth;
 mod deploy;
 mod functions;
@@ -10,6 +11,8 @@ mod target;
 mod upload;
 mod versions;
 mod views;
+
+pub(crate) use attempts::Attempts;
 
 use crate::{
     catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem, token::AdminToken,
@@ -37,6 +40,8 @@ pub(crate) struct ControlPlane {
     pub(crate) drain: Drain,
     /// `None` in development: nobody is asked.
     pub(crate) token: Option<AdminToken>,
+    /// Where wrong tokens came from.
+    pub(crate) attempts: Attempts,
     /// Where functions are called, without a slash at the end.
     pub(crate) data_url: String,
     /// Bytes of a component.

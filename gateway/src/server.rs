@@ -3,7 +3,7 @@
 use crate::{
     catalog::Catalog,
     config::Config,
-    control::{self, ControlPlane},
+    control::{self, Attempts, ControlPlane},
     invoke::{self, DataPlane},
     listener::{ConnectionLimits, Drain, Plane},
     metrics::Metrics,
@@ -64,6 +64,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         metrics: metrics.clone(),
         drain: drain.clone(),
         token: (!config.dev).then_some(token),
+        attempts: Attempts::default(),
         data_url: format!("http://{}", reachable(data_address)),
         max_upload: config.max_upload,
         max_memory: config.max_memory,

@@ -1,7 +1,7 @@
 //! Who may use the API.
 
 use super::ControlPlane;
-use crate::problem::Problem;
+use crate::{forwarding::Peer, problem::Problem};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -9,13 +9,17 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header, uri::Authority};
 use std::{net::IpAddr, sync::Arc};
+use tokio::time::Instant;
 
 /// Lets a request on to the API when it bears the token, or, where none is asked for, when no web page
 /// of somebody else sent it.
 pub(super) async fn check(State(plane): State<Arc<ControlPlane>>, request: Request, next: Next) -> Response {
     let refused = match &plane.token {
-        Some(token) if bearer(request.headers()).is_some_and(|given| token.matches(given)) => None,
-        Some(_) => Some(unauthorized()),
+        Some(token) => match bearer(request.headers()) {
+            Some(given) if token.matches(given) => None,
+            Some(_) => Some(wrong_token(&plane, &request)),
+            None => Some(unauthorized()),
+        },
         None if is_local(request.headers(), request.uri().authority()) => None,
         None => Some(foreign()),
     };
@@ -29,6 +33,21 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Counts a wrong token, and says that there were too many when there were.
+fn wrong_token(plane: &ControlPlane, request: &Request) -> Problem {
+    let peer = request.extensions().get::<Peer>();
+    match peer.map_or(Ok(()), |peer| plane.attempts.failed(peer.0.ip(), Instant::now())) {
+        Ok(()) => unauthorized(),
+        Err(wait) => Problem::platform(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-attempts",
+            "Too many attempts",
+            "too many wrong tokens came from this address; the right one is in the file admin.token of the data folder",
+        )
+        .retry_after(wait),
+    }
 }
 
 fn unauthorized() -> Problem {
