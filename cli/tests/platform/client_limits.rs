@@ -94,6 +94,21 @@ async fn a_client_that_goes_away_ends_its_guest() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_only_its_own_side_is_told_why_it_gets_no_answer() {
+    let platform = Platform::start().await;
+    platform.deploy_with("sleep", "[limits]\ntimeout = \"10m\"\n").await;
+    let mut wire = Wire::connect(&platform).await;
+    // More than is read before somebody asks for it.
+    let body = "x".repeat(300_000);
+    wire.send(format!("POST /sleep/600000 HTTP/1.1\r\nhost: any\r\ncontent-length: 300000\r\n\r\n{body}")).await;
+    running(&platform, 1.0).await;
+    wire.close_this_side().await;
+    let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("closed from your side"), "{answer}");
+    assert_eq!(platform.invocations("sleep", 1).await[0]["outcome"], "cancelled");
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let platform = Platform::start().await;
     platform.deploy("hello").await;
