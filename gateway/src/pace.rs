@@ -142,7 +142,11 @@ impl PacedBody {
             self.account.came(woken);
         }
         let now = Instant::now();
-        let end = now + self.account.wait(now);
+        let left = self.account.wait(now);
+        if left.is_zero() {
+            return Poll::Ready(());
+        }
+        let end = now + left;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         if timer.deadline() != end {
             timer.as_mut().reset(end);
