@@ -15,6 +15,8 @@ mod deploying;
 mod durability;
 mod failures;
 mod function_limits;
+#[path = "../harness/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "each of the targets that share it uses a part of it")]
 mod harness;
 mod observing;
 mod outbound;

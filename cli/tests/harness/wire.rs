@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Platform};
+use super::{PATIENCE, Server};
 
 /// A request body of a test's own making.
 pub(crate) type WireBody = BoxBody<Bytes, Infallible>;
@@ -21,16 +21,16 @@ pub(crate) fn body_of(bytes: impl Into<Bytes>) -> WireBody {
 }
 
 /// An HTTP/1.1 connection to the data plane.
-pub(crate) async fn http1(platform: &Platform) -> conn::http1::SendRequest<WireBody> {
-    let stream = TcpStream::connect(platform.data_address()).await.unwrap();
+pub(crate) async fn http1(server: &Server) -> conn::http1::SendRequest<WireBody> {
+    let stream = TcpStream::connect(server.data_address()).await.unwrap();
     let (sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
 /// An HTTP/2 connection to the data plane, without TLS and with prior knowledge.
-pub(crate) async fn http2(platform: &Platform) -> conn::http2::SendRequest<WireBody> {
-    let stream = TcpStream::connect(platform.data_address()).await.unwrap();
+pub(crate) async fn http2(server: &Server) -> conn::http2::SendRequest<WireBody> {
+    let stream = TcpStream::connect(server.data_address()).await.unwrap();
     let (sender, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
@@ -40,14 +40,13 @@ pub(crate) async fn http2(platform: &Platform) -> conn::http2::SendRequest<WireB
 pub(crate) struct Wire(TcpStream);
 
 impl Wire {
-    pub(crate) async fn connect(platform: &Platform) -> Self {
-        Self(TcpStream::connect(platform.data_address()).await.unwrap())
+    pub(crate) async fn connect(server: &Server) -> Self {
+        Self(TcpStream::connect(server.data_address()).await.unwrap())
     }
 
     /// Connects to the control plane.
-    pub(crate) async fn connect_control(platform: &Platform) -> Self {
-        let address = platform.process().run().control.strip_prefix("http://").unwrap();
-        Self(TcpStream::connect(address).await.unwrap())
+    pub(crate) async fn connect_control(server: &Server) -> Self {
+        Self(TcpStream::connect(server.control_address()).await.unwrap())
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

@@ -8,11 +8,11 @@ use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
-use super::{Answer, Call, Platform};
+use super::{Answer, Call, Server};
 
 /// A deploy. Awaited, it must succeed and answers with the function.
 pub(crate) struct Deploy<'a> {
-    platform: &'a Platform,
+    server: &'a Server,
     name: String,
     namespace: String,
     component: Vec<u8>,
@@ -20,8 +20,8 @@ pub(crate) struct Deploy<'a> {
 }
 
 impl<'a> Deploy<'a> {
-    pub(super) fn new(platform: &'a Platform, name: &str, component: Vec<u8>) -> Self {
-        Self { platform, name: name.to_owned(), namespace: "default".to_owned(), component, manifest: None }
+    pub(super) fn new(server: &'a Server, name: &str, component: Vec<u8>) -> Self {
+        Self { server, name: name.to_owned(), namespace: "default".to_owned(), component, manifest: None }
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {
@@ -42,7 +42,7 @@ impl<'a> Deploy<'a> {
 
     fn call(self) -> Call {
         let path = format!("/functions/{}?namespace={}", self.name, self.namespace);
-        let call = self.platform.api(Method::PUT, &path);
+        let call = self.server.api(Method::PUT, &path);
         match self.manifest {
             None => call.header("content-type", "application/wasm").body(self.component),
             Some(text) => {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde::Deserialize;
 
-use super::{PATIENCE, eventually};
+use super::{Memory, PATIENCE, Server, eventually};
 
 /// Lines of its log that are shown when a test fails.
-const LOG_LINES_SHOWN: usize = 60;
+const LOG_LINES_SHOWN: usize = 30;
 
 /// The program, with an environment that holds nothing of this machine's.
 pub(crate) fn binary() -> Command {
@@ -28,9 +28,32 @@ pub(crate) struct RunFile {
     pub(crate) pid: u32,
 }
 
+/// How a process is started.
+#[derive(Default)]
+pub(super) struct Start {
+    /// Arguments of `wasmway up`.
+    pub(super) arguments: Vec<String>,
+    /// Beside these its environment is empty.
+    pub(super) variables: Vec<(String, String)>,
+    /// Commands of a shell that becomes the process.
+    pub(super) shell: Option<String>,
+}
+
+impl Start {
+    /// The program, or the shell that becomes it.
+    fn command(&self, data_dir: &Path) -> Command {
+        let Some(commands) = &self.shell else { return binary() };
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("{commands}\nexec \"$0\" \"$@\"")).arg(binary().get_program());
+        shell.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("DATA", data_dir);
+        shell
+    }
+}
+
 /// A process of `wasmway up`.
 pub(crate) struct Process {
     child: Child,
+    data_dir: PathBuf,
     log: PathBuf,
     printed: PathBuf,
     run: RunFile,
@@ -38,8 +61,8 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it and waits until it serves.
-    pub(super) async fn start(data_dir: &Path, arguments: &[String]) -> Self {
-        let mut child = Self::spawn(data_dir, arguments);
+    pub(super) async fn start(data_dir: &Path, start: &Start) -> Self {
+        let mut child = Self::spawn(data_dir, start);
         let (log, printed) = (beside(data_dir, "log"), beside(data_dir, "printed"));
         let run_file = data_dir.join("run.json");
         let run = eventually("the platform to serve", PATIENCE, async || {
@@ -51,15 +74,17 @@ impl Process {
             (run.pid == child.id()).then_some(run)
         })
         .await;
-        Self { child, log, printed, run }
+        Self { child, data_dir: data_dir.to_owned(), log, printed, run }
     }
 
     /// Starts it, without waiting for anything.
-    fn spawn(data_dir: &Path, arguments: &[String]) -> Child {
-        binary()
+    fn spawn(data_dir: &Path, start: &Start) -> Child {
+        start
+            .command(data_dir)
             .args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
             .arg(data_dir)
-            .args(arguments)
+            .args(&start.arguments)
+            .envs(start.variables.iter().map(|(name, value)| (name, value)))
             .env("RUST_BACKTRACE", "1")
             .stdout(File::create(beside(data_dir, "printed")).unwrap())
             .stderr(File::create(beside(data_dir, "log")).unwrap())
@@ -69,6 +94,12 @@ impl Process {
 
     pub(crate) fn run(&self) -> &RunFile {
         &self.run
+    }
+
+    /// It as its clients see it.
+    pub(super) fn server(&self) -> Server {
+        let token = fs::read_to_string(self.data_dir.join("admin.token")).unwrap();
+        Server::at(&self.run.data, &self.run.control, token.trim())
     }
 
     /// What it wrote to standard error.
@@ -117,26 +148,29 @@ impl Process {
         Duration::from_millis(ticks * 10)
     }
 
+    pub(crate) fn memory_of(&self) -> Memory {
+        Memory(self.child.id())
+    }
+
     /// Bytes of memory that it has now.
     pub(crate) fn memory(&self) -> u64 {
-        self.status_bytes("VmRSS:")
+        self.memory_of().now().unwrap()
     }
 
     /// Most bytes of memory that it had since [`Self::forget_memory_peak`].
     pub(crate) fn memory_peak(&self) -> u64 {
-        self.status_bytes("VmHWM:")
+        self.memory_of().peak().unwrap()
     }
 
     pub(crate) fn forget_memory_peak(&self) {
-        // See proc_pid_clear_refs(5).
-        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
+        self.memory_of().forget_peak().unwrap();
     }
 
-    fn status_bytes(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
-        let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-        kibibytes * 1024
+    /// The end of its log, without the lines of requests that went well.
+    pub(crate) fn end_of_log(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<_> = log.lines().filter(|line| !line.contains("\"outcome\":\"ok\"")).collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 }
 
@@ -150,10 +184,7 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<_> = log.lines().collect();
-            let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-            eprintln!("--- the end of the platform's log\n{}\n---", shown.join("\n"));
+            eprintln!("--- the end of the platform's log\n{}\n---", self.end_of_log());
         }
     }
 }
