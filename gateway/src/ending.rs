@@ -57,6 +57,7 @@ impl Ending {
             bytes_in: receipt.bytes_in,
             bytes_out: receipt.bytes_out,
             outbound_requests: receipt.outbound_requests,
+            outbound_bytes: receipt.outbound_bytes,
             error: cause,
         };
         access_line(&record);
@@ -141,6 +142,7 @@ fn access_line(record: &InvocationRecord) {
         bytes_in = record.bytes_in,
         bytes_out = record.bytes_out,
         outbound_requests = record.outbound_requests,
+        outbound_bytes = record.outbound_bytes,
         cold = record.cold,
     );
 }

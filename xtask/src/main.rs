@@ -48,6 +48,12 @@ enum Task {
         #[arg(long, default_value_t = 200)]
         rounds: u32,
     },
+    /// Attacks a server in every way that is known, and prints what came of it
+    Siege {
+        /// Passed on to the siege: --only 9,10, --keep-going, --server URL --control URL --token TOKEN [--pid N]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Prepares everything, then runs all tests
     Test {
         /// Passed on to `cargo test`
@@ -76,6 +82,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples { names, .. } => examples::build(&layout, &names),
         Task::Tidy => tidy::check(&layout),
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
+        Task::Siege { arguments } => test::siege(&layout, &arguments),
         Task::Test { arguments } => test::run(&layout, &arguments),
     }
 }

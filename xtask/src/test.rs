@@ -30,6 +30,15 @@ pub(crate) fn crash_loop(layout: &Layout, rounds: u32) -> Result<()> {
     command::run(cargo.current_dir(&layout.root), "what was lost is said above")
 }
 
+/// Attacks a server of its own, or the one that `arguments` name.
+pub(crate) fn siege(layout: &Layout, arguments: &[String]) -> Result<()> {
+    guests::build(layout, &[])?;
+    step("siege");
+    let mut cargo = cargo();
+    cargo.arg("test").args(PRODUCT).args(["--test", "siege", "--", "--attack"]).args(arguments);
+    command::run(cargo.current_dir(&layout.root), "the case that does not hold is shown above")
+}
+
 /// Everything but these tasks. Their dependencies would change features of the product's, and have it built twice.
 const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
