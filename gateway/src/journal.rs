@@ -276,6 +276,7 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
             outbound_requests: 0,
+            outbound_bytes: 0,
             error: None,
         };
         InvocationDetail { record, stderr: None }

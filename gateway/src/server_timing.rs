@@ -104,6 +104,7 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
             outbound_requests: 0,
+            outbound_bytes: 0,
             cold: false,
             status: None,
             failure: None,

@@ -1,5 +1,6 @@
 //! The repository's own tasks: `cargo xtask --help`.
 
+mod bench;
 mod c_guest;
 mod command;
 mod component;
@@ -54,6 +55,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measures a server from outside: `cargo xtask bench --help` names the measurements
+    Bench {
+        /// Passed on to wasmway-bench; with --server-binary PATH, no server is built
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Prepares everything, then runs all tests
     Test {
         /// Passed on to `cargo test`
@@ -83,6 +90,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Tidy => tidy::check(&layout),
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Siege { arguments } => test::siege(&layout, &arguments),
+        Task::Bench { arguments } => bench::run(&layout, &arguments),
         Task::Test { arguments } => test::run(&layout, &arguments),
     }
 }

@@ -40,11 +40,11 @@ pub(crate) fn siege(layout: &Layout, arguments: &[String]) -> Result<()> {
 }
 
 /// Everything but these tasks. Their dependencies would change features of the product's, and have it built twice.
-const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
+pub(crate) const PRODUCT: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
 /// `cargo`, without what the cargo that runs us says about this package: build scripts that look at it (ring's does)
 /// would run again, and half of the product be built again, whenever a person's own cargo and ours take turns.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os() {

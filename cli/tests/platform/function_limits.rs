@@ -209,3 +209,16 @@ async fn a_flood_of_output_is_cut_and_the_function_goes_on() {
     assert!(grown < 64 * MIB, "memory grew by {grown} bytes");
     neighbour.was_served().await;
 }
+
+#[tokio::test]
+async fn the_neighbours_of_the_benchmarks_do_what_their_paths_say() {
+    let platform = Platform::start().await;
+    platform.deploy_with("neighbours", "[limits]\ncpu = \"200ms\"\n").await;
+    platform.get("/neighbours/hello").await.expect(200).expect_text("hello\n");
+    platform.get("/neighbours/loop").await.expect_problem(504, "cpu-limit", "function");
+    platform.post("/neighbours/echo", vec![b'x'; 1 << 20]).await.expect(200).expect_text(&"x".repeat(1 << 20));
+    platform.deploy_with("neighbours", "[limits]\ncpu = \"1m\"\ntimeout = \"2m\"\n").await;
+    platform.get("/neighbours/churn").await.expect(200);
+    let most = platform.invocations("neighbours", 4).await[0]["memory_bytes"].as_u64().unwrap();
+    assert!((96 * MIB..128 * MIB).contains(&most), "it had {most} bytes");
+}

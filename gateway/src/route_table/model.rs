@@ -80,7 +80,7 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
         request_body: 0,
         response_body: 0,
     };
-    let outbound = OutboundPolicy { allow: Box::new(|_, _, _| false), allow_private: false };
+    let outbound = OutboundPolicy { namespace: namespace.to_owned(), allow: Box::new(|_, _, _| false), allow_private: false };
     Served {
         function: Function::new(
             declared.namespace.to_owned(),

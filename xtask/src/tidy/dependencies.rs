@@ -31,6 +31,11 @@ pub(super) const RULES: &[Rule] = &[
         families: &["sqlx", "axum"],
         because: "the scheduler runs functions and knows nothing of where they come from",
     },
+    Rule {
+        folder: "bench",
+        families: &["wasmway", "wasmtime", "sqlx", "axum"],
+        because: "benchmarks drive servers from outside, over HTTP",
+    },
 ];
 
 /// Looks through every section of the manifest that brings a dependency into the product.

@@ -1,0 +1,139 @@
+//! Measurements of what the platform promises about neighbours and limits, each by one command. See README.md.
+
+mod client;
+mod control;
+mod latency;
+mod load;
+mod noisy_neighbour;
+mod placement;
+mod pressure;
+mod report;
+mod server;
+mod usage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::placement::Placement;
+use crate::server::{Kind, Program};
+
+/// The load average of a machine that does nothing else.
+const QUIET: f64 = 0.5;
+
+/// Measures a Wasmway server from outside
+#[derive(Debug, Parser)]
+#[command(name = "wasmway-bench")]
+struct Arguments {
+    #[command(flatten)]
+    bench: Bench,
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+/// What all measurements have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// The wasmway to measure
+    #[arg(long, global = true, value_name = "PATH", default_value_os_t = in_target("release/wasmway"))]
+    server_binary: PathBuf,
+    /// The folder of built guests
+    #[arg(long, global = true, value_name = "DIR", default_value_os_t = in_target("guests"))]
+    guests: PathBuf,
+    /// Where the JSON with all figures goes [default: target/bench-MEASUREMENT.json]
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Which processors the server gets, and which the load
+    #[arg(long, global = true, value_enum, default_value_t = Placement::Apart)]
+    placement: Placement,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// hello's latency alone and beside neighbours that spin, churn memory and flood
+    NoisyNeighbour(noisy_neighbour::Arguments),
+}
+
+/// Where it was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Environment {
+    processors: usize,
+    kernel: String,
+    placement: Placement,
+    /// Threads that wanted to run over the minute before: what others did to the figures.
+    load_average: f64,
+}
+
+impl Bench {
+    pub(crate) fn wasmway(&self) -> Result<Program> {
+        Program::new(Kind::Wasmway, &self.server_binary)
+    }
+
+    /// The component of a guest.
+    pub(crate) fn guest(&self, name: &str) -> PathBuf {
+        self.guests.join(name).with_extension("wasm")
+    }
+
+    pub(crate) fn json(&self, measurement: &str) -> PathBuf {
+        self.json.clone().unwrap_or_else(|| in_target(&format!("bench-{measurement}.json")))
+    }
+
+    /// Says where it is measured; asked for before anything is.
+    pub(crate) fn environment(&self) -> Result<Environment> {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's version")?;
+        let load = fs::read_to_string("/proc/loadavg").context("reading the load average")?;
+        let load_average = load.split(' ').next().unwrap_or_default().parse().context("reading the load average")?;
+        let environment = Environment {
+            processors: placement::processors()?.len(),
+            kernel: kernel.trim().to_owned(),
+            placement: self.placement,
+            load_average,
+        };
+        println!("{environment:?}");
+        if load_average > QUIET {
+            println!("NOT QUIET: other programs keep this machine busy, and the figures will say so");
+        }
+        Ok(environment)
+    }
+}
+
+/// A path in `target/` of this repository.
+fn in_target(path: &str) -> PathBuf {
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
+    bench.parent().unwrap_or(bench).join("target").join(path)
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True when every goal was met.
+fn run(arguments: &Arguments) -> Result<bool> {
+    raise_file_limit()?;
+    let bench = &arguments.bench;
+    bench.placement.move_load()?;
+    // One thread: the load of one connection must not wait for another thread to be woken.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match &arguments.measurement {
+        Measurement::NoisyNeighbour(arguments) => runtime.block_on(noisy_neighbour::run(bench, arguments)),
+    }
+}
+
+/// A connection is a file, here and in the server, which inherits the limit.
+fn raise_file_limit() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")
+}

@@ -1,0 +1,80 @@
+//! A bad neighbour: requests that are kept in flight all the time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::client::{Connection, Target};
+
+/// After a failed request, so that refusals do not become a load of their own.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The least priority that the kernel knows.
+const NICE: i32 = 19;
+
+/// How many requests ended how: `504`, `200`, or why there was no answer.
+pub(crate) type Ends = BTreeMap<String, usize>;
+
+/// Requests in flight until it is stopped. They come from a thread of their own, with the least priority, so that
+/// what measures is not held up by what disturbs.
+pub(crate) struct Pressure {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<Result<()>>,
+    ends: Arc<Mutex<Ends>>,
+}
+
+impl Pressure {
+    /// Keeps `in_flight` requests of `target` open: one that ends is replaced.
+    pub(crate) fn start(target: &Target, in_flight: usize) -> Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let ends = Arc::new(Mutex::default());
+        let (target, noted) = (target.clone(), ends.clone());
+        let thread = thread::Builder::new().name("pressure".into()).spawn(move || {
+            // On Linux the priority of the calling thread alone.
+            rustix::process::nice(NICE)?;
+            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(press(&target, in_flight, stopped, &noted));
+            Ok(())
+        })?;
+        Ok(Self { stop, thread, ends })
+    }
+
+    /// Lets go of all requests, which the server sees as clients that went away; how those before had ended.
+    pub(crate) fn stop(self) -> Result<Ends> {
+        self.stop.send_replace(true);
+        match self.thread.join() {
+            Ok(result) => result?,
+            Err(_) => bail!("the thread of the neighbour's clients failed"),
+        }
+        Ok(std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+async fn press(target: &Target, in_flight: usize, mut stopped: watch::Receiver<bool>, ends: &Arc<Mutex<Ends>>) {
+    let mut clients = JoinSet::new();
+    for _ in 0..in_flight {
+        clients.spawn(keep_calling(target.clone(), ends.clone()));
+    }
+    // Ends as well when nobody holds the other side any more.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+    clients.shutdown().await;
+}
+
+async fn keep_calling(target: Target, ends: Arc<Mutex<Ends>>) {
+    let mut connection = Connection::default();
+    loop {
+        let (end, good) = match connection.call(&target).await {
+            Ok(status) => (status.as_u16().to_string(), status.as_u16() < 429 || status.as_u16() == 504),
+            Err(error) => (error.to_string(), false),
+        };
+        *ends.lock().unwrap_or_else(PoisonError::into_inner).entry(end).or_default() += 1;
+        if !good {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The servers under test: each a process of its own, started for one measurement.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::client::Target;
+use crate::control::Control;
+use crate::placement::Placement;
+
+/// Longest time that a server may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// Slots of the pool: more than the most requests that any measurement holds open, on every server.
+const SLOTS: u32 = 2000;
+
+/// The program that holds all neighbours, and its folder.
+pub(crate) const NEIGHBOURS: &str = "neighbours";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    Wasmway,
+    WasmtimeServe,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Wasmway => "wasmway",
+            Kind::WasmtimeServe => "wasmtime serve",
+        }
+    }
+}
+
+/// A program that can be started as a server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Program {
+    pub(crate) kind: Kind,
+    pub(crate) binary: PathBuf,
+    /// What it says to `--version`.
+    pub(crate) version: String,
+}
+
+impl Program {
+    pub(crate) fn new(kind: Kind, binary: &Path) -> Result<Self> {
+        let output = Command::new(binary).arg("--version").output();
+        let output = output.with_context(|| format!("cannot run {} --version", binary.display()))?;
+        if !output.status.success() {
+            bail!("{} --version: {}", binary.display(), output.status);
+        }
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        Ok(Self { kind, binary: binary.to_owned(), version })
+    }
+
+    /// The arguments of a measurement; where it keeps things and listens is added.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        match self.kind {
+            Kind::Wasmway => vec!["up".into(), format!("--max-instances={SLOTS}"), "--max-requests=4096".into()],
+            // Its fastest settings, with slots for as many requests as Wasmway has, and the nearest that it has to
+            // a budget of CPU time: a limit of wall-clock time.
+            Kind::WasmtimeServe => {
+                let pool = [
+                    "allocator=y".to_owned(),
+                    "memory-keep-resident=1048576".into(),
+                    "table-keep-resident=65536".into(),
+                    "pagemap-scan=auto".into(),
+                    format!("max-unused-warm-slots={SLOTS}"),
+                    format!("total-component-instances={SLOTS}"),
+                    format!("total-memories={SLOTS}"),
+                    format!("total-stacks={SLOTS}"),
+                    format!("total-core-instances={}", 8 * SLOTS),
+                    format!("total-tables={}", 8 * SLOTS),
+                ];
+                let pool = pool.iter().map(|it| format!("-Opooling-{it}"));
+                ["serve".to_owned(), "-Wtimeout=100ms".into()].into_iter().chain(pool).collect()
+            }
+        }
+    }
+}
+
+/// A server that runs. Ends with this value.
+pub(crate) struct Server {
+    kind: Kind,
+    child: Child,
+    address: SocketAddr,
+    control: Option<SocketAddr>,
+    /// Its data, and what it printed.
+    _folder: TempDir,
+}
+
+/// What a Wasmway process says of itself.
+#[derive(Deserialize)]
+struct RunFile {
+    data: String,
+    control: String,
+}
+
+impl Server {
+    /// Starts `program` and waits until it takes requests. `wasmtime serve` holds `component`; on Wasmway nothing
+    /// is deployed yet.
+    pub(crate) async fn start(program: &Program, component: &Path, placement: Placement) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (log, data) = (folder.path().join("log"), folder.path().join("data"));
+        let mut command = Command::new(&program.binary);
+        command.args(program.arguments()).stdout(File::create(folder.path().join("printed"))?);
+        command.stderr(File::create(&log)?);
+        match program.kind {
+            Kind::Wasmway => command
+                .args(["--dev", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--log-format=json", "--data-dir"])
+                .arg(&data),
+            Kind::WasmtimeServe => command.arg("--addr=127.0.0.1:0").arg(component),
+        };
+        let mut child = placement.spawn_server(command)?;
+        let addresses = match addresses(program.kind, &mut child, &data, &log).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                stop(&mut child);
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                return Err(error.context(format!("{} does not serve; it says: {said}", program.kind.name())));
+            }
+        };
+        Ok(Self { kind: program.kind, child, address: addresses.0, control: addresses.1, _folder: folder })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Wasmway's control plane.
+    pub(crate) fn control(&self) -> Result<Control> {
+        Ok(Control::new(self.control.with_context(|| format!("{} has no control plane", self.kind.name()))?))
+    }
+
+    /// The address of `path` of the function `name`.
+    pub(crate) fn function(&self, name: &str, path: &str) -> Target {
+        Target::get(self.address, format!("/{name}{path}"))
+    }
+
+    /// The neighbour of this name, which on Wasmway is a function of its own.
+    pub(crate) fn neighbour(&self, name: &str) -> Target {
+        match self.kind {
+            Kind::Wasmway => self.function(name, &format!("/{name}")),
+            Kind::WasmtimeServe => Target::get(self.address, format!("/{name}")),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+/// Nothing is kept of it, so it need not end in order.
+fn stop(child: &mut Child) {
+    // Gone already, as far as either fails.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Waits until the process says where it listens: data plane, control plane.
+async fn addresses(kind: Kind, child: &mut Child, data: &Path, log: &Path) -> Result<(SocketAddr, Option<SocketAddr>)> {
+    let end = Instant::now() + START;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            bail!("it ended at its start: {status}");
+        }
+        let found = match kind {
+            Kind::Wasmway => of_run_file(&data.join("run.json"))?,
+            Kind::WasmtimeServe => of_log(&fs::read_to_string(log)?)?,
+        };
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("it does not within {START:?}")
+}
+
+fn of_run_file(path: &Path) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
+    // Written whole, after both listeners are there.
+    let Ok(text) = fs::read(path) else { return Ok(None) };
+    let run: RunFile = serde_json::from_slice(&text)?;
+    Ok(Some((address(&run.data)?, Some(address(&run.control)?))))
+}
+
+fn of_log(text: &str) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
+    let url = text.lines().find_map(|line| line.strip_prefix("Serving HTTP on "));
+    url.map(|url| Ok((address(url)?, None))).transpose()
+}
+
+fn address(url: &str) -> Result<SocketAddr> {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    address.parse().with_context(|| format!("{url} is no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_where_a_server_listens_in_what_it_prints() {
+        let printed = "warning: x\nServing HTTP on http://127.0.0.1:4242/\n";
+        assert_eq!(of_log(printed).unwrap(), Some(("127.0.0.1:4242".parse().unwrap(), None)));
+        assert_eq!(of_log("").unwrap(), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! Running the benchmarks of `bench/`, on what they measure.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{self, step};
+use crate::guests;
+use crate::layout::Layout;
+use crate::test::{PRODUCT, cargo};
+
+/// Builds guests, benchmarks and, unless `arguments` name one, the server, optimised; then measures.
+pub(crate) fn run(layout: &Layout, arguments: &[String]) -> Result<()> {
+    guests::build(layout, &[])?;
+    step("benchmark");
+    let brings_server = arguments.iter().any(|it| it == "--server-binary" || it.starts_with("--server-binary="));
+    let built: &[&str] = if brings_server { &["--package", "wasmway-bench"] } else { &PRODUCT };
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked"]).args(built).current_dir(&layout.root);
+    command::run(&mut build, "the message above names the cause")?;
+    let mut bench = Command::new(layout.target.join("release/wasmway-bench"));
+    command::run(bench.args(arguments), "what was missed is said above")
+}
