@@ -57,6 +57,7 @@ pub(crate) fn below(uri: &Uri, prefix: usize, authority: Authority) -> Result<Ur
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn request(uri: &str, host: Option<&str>) -> Request<()> {
         let mut builder = Request::builder().uri(uri);
@@ -99,5 +100,33 @@ mod tests {
         assert_eq!(below("/hello?x=1", 6), "/?x=1");
         assert_eq!(below("/hello//a", 6), "//a");
         assert_eq!(below("/a%2Fb", 0), "/a%2Fb");
+    }
+
+    proptest! {
+        #[test]
+        fn a_host_is_found_with_and_without_its_port(name in "[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", port in any::<u16>()) {
+            for sent in [name.clone(), format!("{name}:{port}")] {
+                prop_assert_eq!(host("/", Some(&sent)), Ok(Some(name.clone())));
+            }
+        }
+
+        #[test]
+        fn whatever_a_host_header_holds_a_host_is_a_host(sent in "[ -~\\x80-\\xff]{0,30}") {
+            let Ok(request) = Request::builder().uri("/").header("host", sent.as_str()).body(()) else { return Ok(()) };
+            if let Ok(Address { host: Some(host), .. }) = Address::of(&request) {
+                prop_assert!(!host.contains(['/', '@', '?', '#', ' ', '[', ']']), "{host:?}");
+                prop_assert!(sent.contains(host), "{host:?} of {sent:?}");
+            }
+        }
+
+        #[test]
+        fn what_is_below_a_prefix_begins_with_a_slash_and_ends_as_it_did(
+            name in "[a-z]{1,10}", rest in "(/[a-zA-Z0-9%.~-]{0,8}){0,4}", query in "(\\?[a-z=&/]{0,10})?",
+        ) {
+            let Ok(uri) = format!("/{name}{rest}{query}").parse::<Uri>() else { return Ok(()) };
+            let below = below(&uri, name.len() + 1, Authority::from_static("h")).unwrap();
+            prop_assert_eq!(below.path(), if rest.is_empty() { "/" } else { &rest });
+            prop_assert_eq!(below.query(), query.strip_prefix('?'));
+        }
     }
 }

@@ -157,6 +157,7 @@ impl fmt::Display for Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_are_dns_labels_that_begin_with_a_letter() {
@@ -193,5 +194,35 @@ mod tests {
         assert!(Version::try_from(0).is_err());
         assert_eq!(serde_json::to_string(&Version::FIRST).unwrap(), "1");
         assert!(serde_json::from_str::<Version>("0").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn names_read_back_as_they_are_written(text in "[a-z]([a-z0-9-]{0,61}[a-z0-9])?") {
+            let name: FunctionName = text.parse().unwrap();
+            prop_assert_eq!(name.to_string(), text.as_str());
+            prop_assert_eq!(String::from(name.clone()), text.as_str());
+            let json = serde_json::to_string(&name).unwrap();
+            prop_assert_eq!(serde_json::from_str::<FunctionName>(&json).unwrap(), name);
+            prop_assert!(text.parse::<Namespace>().is_ok());
+        }
+
+        #[test]
+        fn one_wrong_character_anywhere_makes_a_name_none(
+            before in "[a-z][a-z0-9-]{0,30}",
+            wrong in "[^a-z0-9-]",
+            after in "[a-z0-9-]{0,30}",
+        ) {
+            let text = before + &wrong + &after;
+            let error = text.parse::<FunctionName>().unwrap_err().to_string();
+            prop_assert!(error.contains("lower-case letters, digits and hyphens"), "{error}");
+        }
+
+        #[test]
+        fn versions_read_back_as_they_are_written(number in 1..=u32::MAX) {
+            let version = Version::try_from(i64::from(number)).unwrap();
+            prop_assert_eq!(version.to_string().parse(), Ok(version));
+            prop_assert_eq!(i64::from(version), i64::from(number));
+        }
     }
 }

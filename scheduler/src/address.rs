@@ -65,8 +65,12 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 #[cfg(test)]
+mod reserved;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn refuses_what_is_not_public() {
@@ -123,6 +127,35 @@ mod tests {
             "64:ff9b::101:101",
         ] {
             assert!(is_public(address.parse().unwrap()), "{address} must be allowed");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_public_address_is_reserved(address in any::<u128>(), shift in 0..128_u32) {
+            // Shifted, so that addresses with many leading zeros come up: the forms that carry IPv4.
+            for address in [Ipv6Addr::from(address), Ipv6Addr::from(address >> shift)] {
+                let reserved = reserved::reserved(address.into());
+                prop_assert!(!(is_public(address.into()) && reserved.is_some()), "{address}: {reserved:?}");
+            }
+        }
+
+        #[test]
+        fn no_disguise_makes_a_reserved_address_public(address in any::<u32>(), rest in any::<u128>()) {
+            let inner = Ipv4Addr::from(address);
+            let reserved = reserved::reserved(inner.into());
+            prop_assert_eq!(is_public(inner.into()), reserved.is_none(), "{}: {:?}", inner, reserved);
+            for disguise in reserved::disguises(inner, rest) {
+                prop_assert!(reserved.is_none() || !is_public(disguise.into()), "{disguise} is {inner}: {reserved:?}");
+            }
+        }
+
+        #[test]
+        fn every_reserved_range_is_refused_from_its_first_to_its_last(range in 0..reserved::RANGES.len(), at in any::<u128>()) {
+            let (first, last) = reserved::bounds(reserved::RANGES[range]);
+            for address in [first, last, reserved::within(reserved::RANGES[range], at)] {
+                prop_assert!(!is_public(address), "{address} of {}", reserved::RANGES[range]);
+            }
         }
     }
 }

@@ -122,15 +122,13 @@ fn listed(names: &[String]) -> String {
 
 /// Tells a component from everything else that people upload, by the first bytes.
 fn recognise(bytes: &[u8]) -> Result<(), Refusal> {
-    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
-        return Err(Refusal::Precompiled);
-    }
     let what = match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
             "this is a core WebAssembly module, not a component. Make a component of it with `wasm-tools component new`, or build for the target wasm32-wasip2"
         }
         [b'\0', b'a', b's', b'm', ..] => "this is WebAssembly of a version that is not known here",
+        // What the engine makes ahead of time is ELF too: all of that is refused, whatever is in it.
         [0x7f, b'E', b'L', b'F', ..] => return Err(Refusal::Precompiled),
         [0x1f, 0x8b, ..] => "this is compressed with gzip. Upload the component itself",
         [b'P', b'K', 3, 4, ..] => "this is a zip archive. Upload the component itself",

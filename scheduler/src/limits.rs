@@ -89,6 +89,7 @@ impl ResourceLimiter for MemoryLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn sums_over_memories_and_tables() {
@@ -110,5 +111,61 @@ mod tests {
         let mut limiter = MemoryLimiter::new(1000, meter.clone());
         assert!(!limiter.memory_growing(0, 500, Some(400)).unwrap());
         assert!(!meter.was_memory_denied());
+    }
+
+    /// One call of the limiter: a memory or table asks to grow by so much.
+    #[derive(Clone, Debug)]
+    struct Growth {
+        which: usize,
+        table: bool,
+        by: usize,
+        maximum: Option<usize>,
+    }
+
+    fn growth() -> impl Strategy<Value = Growth> {
+        let by = prop_oneof![0..64_usize, 0..2000_usize, Just(usize::MAX)];
+        let maximum = prop_oneof![Just(None), (0..3000_usize).prop_map(Some)];
+        (0..6_usize, any::<bool>(), by, maximum).prop_map(|(which, table, by, maximum)| Growth {
+            which,
+            table,
+            by,
+            maximum,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_sum_is_that_of_what_was_granted_and_never_over_the_limit(
+            limit in 0..5000_u64,
+            growths in prop::collection::vec(growth(), 0..60),
+        ) {
+            let meter = Meter::for_test(Duration::from_secs(1));
+            let mut limiter = MemoryLimiter::new(limit, meter.clone());
+            // The model: what each memory (bytes) and table (elements) has, as the engine knows it.
+            let mut held = [[0_usize; 6]; 2];
+            let bytes = |held: &[[usize; 6]; 2]| (held[0].iter().sum::<usize>() + 8 * held[1].iter().sum::<usize>()) as u64;
+            let (mut peak, mut denied) = (0, false);
+            for Growth { which, table, by, maximum } in growths {
+                let current = held[usize::from(table)][which];
+                let desired = current.saturating_add(by);
+                let granted = if table {
+                    limiter.table_growing(current, desired, maximum).unwrap()
+                } else {
+                    limiter.memory_growing(current, desired, maximum).unwrap()
+                };
+                let unit = if table { TABLE_ELEMENT_BYTES } else { 1 };
+                let fits = u128::from(bytes(&held)) + (desired - current) as u128 * u128::from(unit) <= limit.into();
+                let declared = maximum.is_none_or(|maximum| desired <= maximum);
+                prop_assert_eq!(granted, fits && declared);
+                denied |= declared && !fits;
+                if granted {
+                    held[usize::from(table)][which] = desired;
+                    peak = peak.max(bytes(&held));
+                }
+                prop_assert_eq!(meter.receipt().memory_bytes, peak);
+                prop_assert_eq!(meter.was_memory_denied(), denied);
+            }
+            prop_assert!(peak <= limit);
+        }
     }
 }

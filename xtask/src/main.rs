@@ -5,6 +5,7 @@ mod c_guest;
 mod command;
 mod component;
 mod examples;
+mod fuzz;
 mod guests;
 mod layout;
 mod test;
@@ -61,6 +62,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Feeds made-up input to everything that reads what strangers send
+    Fuzz {
+        /// Targets, the files of fuzz/fuzz_targets; all of them when none is named
+        names: Vec<String>,
+        /// Seconds for each of them
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Prepares everything, then runs all tests
     Test {
         /// Passed on to `cargo test`
@@ -91,6 +100,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Siege { arguments } => test::siege(&layout, &arguments),
         Task::Bench { arguments } => bench::run(&layout, &arguments),
+        Task::Fuzz { names, seconds } => fuzz::run(&layout, seconds, &names),
         Task::Test { arguments } => test::run(&layout, &arguments),
     }
 }

@@ -108,6 +108,10 @@ impl FromStr for AllowedOrigin {
             (Some(Host::Domain(name)), _) if name.contains('*') => {
                 return Err(refused("has a * that is not the host's whole first label"));
             }
+            // With two dots at its end it would be another host once it was printed and read again.
+            (Some(Host::Domain(name)), _) if plain_name(name).split('.').any(str::is_empty) => {
+                return Err(refused("has an empty label in its host"));
+            }
             (Some(Host::Domain(name)), true) => AllowedHost::Below(plain_name(name)),
             (Some(_), true) => return Err(refused("has a * before an address")),
             (Some(Host::Domain(name)), false) => AllowedHost::Exact(plain_name(name)),
@@ -196,6 +200,9 @@ mod tests {
             "https://*.*.com",
             "https://*.127.0.0.1",
             "https://a.com:99999",
+            "https://a.com..",
+            "https://a..com",
+            "https://*..com",
             "*",
         ] {
             assert!(bad.parse::<AllowedOrigin>().is_err(), "{bad:?}");

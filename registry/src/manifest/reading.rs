@@ -115,7 +115,8 @@ impl Place {
             Path::Map { parent, key } => {
                 let parent = Self::walk(parent, steps);
                 steps.push(key.clone());
-                if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") }
+                let key = as_written(key);
+                if parent.is_empty() { key } else { format!("{parent}.{key}") }
             }
             Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
                 Self::walk(parent, steps)
@@ -139,6 +140,15 @@ impl Place {
     }
 }
 
+/// A key of TOML: in quotes where it has to be, so that an empty one is seen, and one with a dot is told from two.
+fn as_written(key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_' || it == b'-');
+    if bare { key.to_owned() } else { format!("{key:?}") }
+}
+
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -134,6 +134,12 @@ fn an_unknown_field_is_refused_with_the_fields_there_are() {
              build, debug, env, limits, name, outbound, routes, server_timing",
         ),
         (
+            "\"\" = 1",
+            "\"\": there is no such field; remove it, or use one of \
+             build, debug, env, limits, name, outbound, routes, server_timing",
+        ),
+        ("[build]\n\"a.b\" = 1", "build.\"a.b\": there is no such field; remove it, or use one of command, component"),
+        (
             "[[routes]]\npath = \"/a\"\n[[routes]]\npath = \"/b\"\nhots = \"x\"",
             "routes[1].hots: there is no such field; remove it, or use one of host, path",
         ),
