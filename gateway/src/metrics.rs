@@ -1,8 +1,8 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 use std::{
     collections::HashSet,
@@ -51,6 +51,8 @@ pub(crate) struct Metrics {
     instances: IntGaugeVec,
     pool_slots: IntGaugeVec,
     pool_slots_used: IntGaugeVec,
+    cpu_queue: IntGauge,
+    demotions: IntCounter,
     programs_loaded: IntGauge,
     program_loads: IntCounterVec,
     compile_duration: prometheus::Histogram,
@@ -63,16 +65,16 @@ pub(crate) struct Metrics {
 pub(crate) struct FunctionMetrics {
     namespace: String,
     function: String,
-    ok: prometheus::IntCounter,
+    ok: IntCounter,
     invocations: IntCounterVec,
     duration: prometheus::Histogram,
     cpu: prometheus::Histogram,
     memory: prometheus::Histogram,
     queue: prometheus::Histogram,
-    cold_starts: prometheus::IntCounter,
-    outbound_requests: prometheus::IntCounter,
-    request_bytes: prometheus::IntCounter,
-    response_bytes: prometheus::IntCounter,
+    cold_starts: IntCounter,
+    outbound_requests: IntCounter,
+    request_bytes: IntCounter,
+    response_bytes: IntCounter,
     rejected: IntCounterVec,
 }
 
@@ -141,6 +143,17 @@ impl Metrics {
             instances: gauge("wasmway_instances", "Instances that are alive.", &["engine"])?,
             pool_slots: gauge("wasmway_pool_slots", "Instances that the pool can hold at once.", &["engine"])?,
             pool_slots_used: gauge("wasmway_pool_slots_used", "Slots of the pool that are taken.", &["engine"])?,
+            cpu_queue: kept(
+                &registry,
+                IntGauge::new("wasmway_cpu_queue_requests", "Long requests that are ready and wait for their turn.")?,
+            )?,
+            demotions: kept(
+                &registry,
+                IntCounter::new(
+                    "wasmway_demotions_total",
+                    "Requests that were sent to the lane of long requests, after a slice of CPU time or at once.",
+                )?,
+            )?,
             programs_loaded: kept(&registry, IntGauge::new("wasmway_programs_loaded", "Programs in memory.")?)?,
             program_loads: counter(
                 "wasmway_program_loads_total",
@@ -220,6 +233,8 @@ impl Metrics {
             self.pool_slots.with_label_values(engine).set(usage.slots.into());
             self.pool_slots_used.with_label_values(engine).set(usage.used.into());
         }
+        self.cpu_queue.set(scheduler.cpu_queue() as i64);
+        self.demotions.inc_by(scheduler.demotions().saturating_sub(self.demotions.get()));
         self.programs_loaded.set(scheduler.programs_loaded() as i64);
         for (source, label) in [(LoadSource::Cache, "cache"), (LoadSource::Compile, "compile")] {
             let counter = self.program_loads.with_label_values(&[label]);

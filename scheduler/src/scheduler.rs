@@ -194,6 +194,16 @@ impl Scheduler {
         self.programs.loader().loads(source)
     }
 
+    /// Requests that are ready to run and wait for their turn on the CPU.
+    pub fn cpu_queue(&self) -> usize {
+        self.lane.waiting()
+    }
+
+    /// Requests since the start that needed more than a slice of CPU time, or were expected to.
+    pub fn demotions(&self) -> u64 {
+        self.lane.demoted()
+    }
+
     /// What is in use of both pools.
     pub fn usage(&self) -> [EngineUsage; 2] {
         [World::Http02, World::Http03].map(|world| {
