@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The client of a request over HTTP/1.1, as the request can look at it. The server does not read from a connection
 /// while nobody wants more of the request's body, and so does not notice when it ends.
+///
+/// What is not seen is the end of a client that has sent more than the kernel takes unread: the end comes behind the
+/// rest of its body. Such a request runs to its own end, or to its deadline.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<OwnedWriteHalf>);
 

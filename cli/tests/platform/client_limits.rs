@@ -98,9 +98,10 @@ async fn a_client_that_closes_only_its_own_side_is_told_why_it_gets_no_answer() 
     let platform = Platform::start().await;
     platform.deploy_with("sleep", "[limits]\ntimeout = \"10m\"\n").await;
     let mut wire = Wire::connect(&platform).await;
-    // More than is read before somebody asks for it.
-    let body = "x".repeat(300_000);
-    wire.send(format!("POST /sleep/600000 HTTP/1.1\r\nhost: any\r\ncontent-length: 300000\r\n\r\n{body}")).await;
+    // More than is read before somebody asks for it, and little enough for the kernel to take it: behind what it does
+    // not take, the end is not seen.
+    let body = "x".repeat(40_000);
+    wire.send(format!("POST /sleep/600000 HTTP/1.1\r\nhost: any\r\ncontent-length: 40000\r\n\r\n{body}")).await;
     running(&platform, 1.0).await;
     wire.close_this_side().await;
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();

@@ -174,6 +174,7 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/rollback",
         "/api/v1/functions/{name}/logs",
         "/api/v1/functions/{name}/invocations",
+        "/api/v1/functions/{name}/invocations/{request_id}",
     ];
     assert_eq!(described, BTreeSet::from(all));
     let methods: Vec<_> = document["paths"]["/api/v1/functions/{name}"].as_object().unwrap().keys().collect();
