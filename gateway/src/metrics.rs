@@ -37,15 +37,7 @@ const FUNCTION: &[&str] = &["namespace", "function"];
 /// All metrics.
 pub(crate) struct Metrics {
     registry: Registry,
-    invocations: IntCounterVec,
-    duration: HistogramVec,
-    cpu: HistogramVec,
-    memory: HistogramVec,
-    queue: HistogramVec,
-    cold_starts: IntCounterVec,
-    outbound_requests: IntCounterVec,
-    request_bytes: IntCounterVec,
-    response_bytes: IntCounterVec,
+    of_functions: OfFunctions,
     rejected: IntCounterVec,
     memory_used: Gauge,
     instances: IntGaugeVec,
@@ -59,6 +51,19 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     labelled: Mutex<HashSet<(String, String)>>,
+}
+
+/// What is measured of each invocation, by function.
+struct OfFunctions {
+    invocations: IntCounterVec,
+    duration: HistogramVec,
+    cpu: HistogramVec,
+    memory: HistogramVec,
+    queue: HistogramVec,
+    cold_starts: IntCounterVec,
+    outbound_requests: IntCounterVec,
+    request_bytes: IntCounterVec,
+    response_bytes: IntCounterVec,
 }
 
 /// The metrics of one function.
@@ -82,52 +87,10 @@ impl Metrics {
     /// Declares and registers everything.
     pub(crate) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            kept(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
-        let gauge =
-            |name: &str, help: &str, labels: &[&str]| kept(&registry, IntGaugeVec::new(Opts::new(name, help), labels)?);
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            kept(&registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), FUNCTION)?)
-        };
+        let counter = |name, help, labels| counter(&registry, name, help, labels);
+        let gauge = |name, help, labels| gauge(&registry, name, help, labels);
         let metrics = Self {
-            invocations: counter(
-                "wasmway_invocations_total",
-                "Invocations that have ended, by how.",
-                &["namespace", "function", "outcome"],
-            )?,
-            duration: histogram(
-                "wasmway_invocation_duration_seconds",
-                "Wall-clock time of an invocation, its bodies included.",
-                SECONDS,
-            )?,
-            cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
-            memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
-            queue: histogram(
-                "wasmway_invocation_queue_seconds",
-                "Time that an invocation was ready to run and waited: for its program, for the CPU.",
-                SECONDS,
-            )?,
-            outbound_requests: counter(
-                "wasmway_outbound_requests_total",
-                "Requests that functions sent to other hosts.",
-                FUNCTION,
-            )?,
-            cold_starts: counter(
-                "wasmway_cold_starts_total",
-                "Invocations whose program was not in memory.",
-                FUNCTION,
-            )?,
-            request_bytes: counter(
-                "wasmway_request_bytes_total",
-                "Bytes of request bodies that functions read.",
-                FUNCTION,
-            )?,
-            response_bytes: counter(
-                "wasmway_response_bytes_total",
-                "Bytes of response bodies that functions sent.",
-                FUNCTION,
-            )?,
+            of_functions: OfFunctions::declare(&registry)?,
             rejected: counter(
                 "wasmway_rejected_total",
                 "Requests that were turned away before they ran.",
@@ -186,19 +149,20 @@ impl Metrics {
         let known = labelled.contains(&key) || (labelled.len() < LABELLED_FUNCTIONS && labelled.insert(key));
         let (namespace, function) = if known { (namespace, function) } else { ("_other", "_other") };
         let labels = [namespace, function];
+        let of = &self.of_functions;
         FunctionMetrics {
             namespace: namespace.to_owned(),
             function: function.to_owned(),
-            ok: self.invocations.with_label_values(&[namespace, function, "ok"]),
-            invocations: self.invocations.clone(),
-            duration: self.duration.with_label_values(&labels),
-            cpu: self.cpu.with_label_values(&labels),
-            memory: self.memory.with_label_values(&labels),
-            queue: self.queue.with_label_values(&labels),
-            cold_starts: self.cold_starts.with_label_values(&labels),
-            outbound_requests: self.outbound_requests.with_label_values(&labels),
-            request_bytes: self.request_bytes.with_label_values(&labels),
-            response_bytes: self.response_bytes.with_label_values(&labels),
+            ok: of.invocations.with_label_values(&[namespace, function, "ok"]),
+            invocations: of.invocations.clone(),
+            duration: of.duration.with_label_values(&labels),
+            cpu: of.cpu.with_label_values(&labels),
+            memory: of.memory.with_label_values(&labels),
+            queue: of.queue.with_label_values(&labels),
+            cold_starts: of.cold_starts.with_label_values(&labels),
+            outbound_requests: of.outbound_requests.with_label_values(&labels),
+            request_bytes: of.request_bytes.with_label_values(&labels),
+            response_bytes: of.response_bytes.with_label_values(&labels),
             rejected: self.rejected.clone(),
         }
     }
@@ -244,6 +208,64 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
+}
+
+impl OfFunctions {
+    fn declare(registry: &Registry) -> prometheus::Result<Self> {
+        let counter = |name, help, labels| counter(registry, name, help, labels);
+        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
+        Ok(Self {
+            invocations: counter(
+                "wasmway_invocations_total",
+                "Invocations that have ended, by how.",
+                &["namespace", "function", "outcome"],
+            )?,
+            duration: histogram(
+                "wasmway_invocation_duration_seconds",
+                "Wall-clock time of an invocation, its bodies included.",
+                SECONDS,
+            )?,
+            cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
+            memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
+            queue: histogram(
+                "wasmway_invocation_queue_seconds",
+                "Time that an invocation was ready to run and waited: for its program, for the CPU.",
+                SECONDS,
+            )?,
+            outbound_requests: counter(
+                "wasmway_outbound_requests_total",
+                "Requests that functions sent to other hosts.",
+                FUNCTION,
+            )?,
+            cold_starts: counter(
+                "wasmway_cold_starts_total",
+                "Invocations whose program was not in memory.",
+                FUNCTION,
+            )?,
+            request_bytes: counter(
+                "wasmway_request_bytes_total",
+                "Bytes of request bodies that functions read.",
+                FUNCTION,
+            )?,
+            response_bytes: counter(
+                "wasmway_response_bytes_total",
+                "Bytes of response bodies that functions sent.",
+                FUNCTION,
+            )?,
+        })
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    kept(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    kept(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
+    kept(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), FUNCTION)?)
 }
 
 fn kept<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {

@@ -49,6 +49,7 @@ pub(crate) struct Problem {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct Explanation {
     /// What the call used.
+    #[schema(required = false)]
     used: Used,
     /// The end of what it wrote to standard error.
     #[serde(skip_serializing_if = "Option::is_none")]
