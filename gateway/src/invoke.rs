@@ -1,6 +1,7 @@
 //! The data plane: from a name to a function to an answer.
 
 use crate::{
+    abandoned::{self, WatchedBody},
     address::Address,
     catalog::Catalog,
     ending::{self, Ending},
@@ -25,7 +26,7 @@ use http::{StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
+use std::{net::SocketAddr, sync::Arc};
 use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
@@ -82,17 +83,30 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
         path: request.uri().path().to_owned(),
     };
     let connection = request.extensions_mut().remove::<Client>();
+    // Once the body has been read, or is none, the server reads on, and notices by itself.
+    let has_body = !request.body().is_end_stream();
     let takes_trailers = server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
     let call = plane.scheduler.invoke(&served.function, request, invocation);
-    let Some(answer) = unless_left(connection, call).await else { return Err(Problem::client_left()) };
+    let Some(answer) = abandoned::unless_left(connection.clone(), call).await else {
+        return Err(Problem::client_left());
+    };
     if client.is_too_slow() {
         return Err(Problem::of_failure(&Failure::RequestTooSlow));
     }
     client.head_sent();
     match answer.result {
-        Ok(response) if served.server_timing => Ok(timed(response, &answer.used, takes_trailers)),
-        Ok(response) => Ok(response.map(Body::new)),
+        Ok(response) => {
+            let watched = connection.filter(|_| has_body && response.body().used().is_some());
+            let response = match served.server_timing {
+                true => timed(response, &answer.used, takes_trailers),
+                false => response.map(Body::new),
+            };
+            Ok(match watched {
+                Some(client) => response.map(|body| Body::new(WatchedBody::new(body, client))),
+                None => response,
+            })
+        }
         Err(failure) => {
             let problem = Problem::of_failure(&failure);
             let explain = |problem: Problem| {
@@ -101,22 +115,6 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
             Err(if served.debug { explain(problem) } else { problem })
         }
     }
-}
-
-/// Drives a call to its answer; `None` when the client leaves before. Dropping the call ends its guest.
-async fn unless_left<T>(client: Option<Client>, call: impl Future<Output = T>) -> Option<T> {
-    let mut call = pin!(call);
-    let mut leaving = None;
-    poll_fn(|cx| {
-        if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
-        }
-        let Some(client) = &client else { return Poll::Pending };
-        // Whoever is answered at once pays for none of this.
-        let leaving = leaving.get_or_insert_with(|| Box::pin(client.clone().left()));
-        leaving.as_mut().poll(cx).map(|()| None)
-    })
-    .await
 }
 
 /// Tells the client what its request has used: by now, and where that is not all, at the end once more.

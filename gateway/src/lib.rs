@@ -5,6 +5,7 @@
 //! to the scheduler. One deploy: [`control`] takes the upload, the scheduler prepares it, the registry
 //! keeps it, and the [`catalog`] puts a new route table in place.
 
+mod abandoned;
 mod address;
 mod catalog;
 mod config;

@@ -83,6 +83,16 @@ async fn a_client_that_goes_away_ends_its_guest() {
     let ended = &platform.invocations("sleep", 2).await[0];
     assert_eq!((&ended["outcome"], &ended["bytes_in"]), (&"cancelled".into(), &0.into()), "{ended}");
 
+    // The same in the middle of the answer.
+    platform.deploy_with("pause", "[limits]\ntimeout = \"10m\"\n").await;
+    let mut wire = Wire::connect(&platform).await;
+    wire.send("POST /pause/600000 HTTP/1.1\r\nhost: any\r\ncontent-length: 1000000\r\n\r\nthe first of it").await;
+    running(&platform, 1.0).await;
+    wire.read_to("first").await;
+    drop(wire);
+    running(&platform, 0.0).await;
+    assert_eq!(platform.invocations("pause", 1).await[0]["outcome"], "cancelled");
+
     // With one stream of an HTTP/2 connection that stays.
     let mut connection = http2(&platform).await;
     let request = hyper::Request::get("http://any/sleep/600000").body(body_of("")).unwrap();
