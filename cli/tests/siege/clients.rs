@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+use tokio::time::timeout;
+
 use crate::case::{Answered, By, Case, arm, armed};
 use crate::harness::{PATIENCE, Platform, Server, Wire, eventually};
 
@@ -42,7 +45,7 @@ async fn drip(mut wire: Wire, head: &str, piece: &str) -> (String, Duration) {
 async fn slow_headers(platform: &Platform) -> Answered {
     let head = "GET /siege-hello/ HTTP/1.1\r\nhost: any\r\nx-slow: ";
     let drips = (0..50).map(async |_| drip(Wire::connect(platform).await, head, "x").await);
-    let ended = futures::future::join_all(drips).await;
+    let ended = join_all(drips).await;
     assert!(ended.iter().all(|(answer, _)| !answer.starts_with("HTTP/1.1 200")), "one was served");
     let longest = ended.iter().map(|(_, took)| *took).max().unwrap_or_default();
     assert!(longest < Duration::from_secs(15), "{longest:?}");
@@ -179,13 +182,16 @@ async fn leaving(server: &Server) -> Answered {
     Ok(format!("9 guests cancelled (asleep, spinning, writing), the slowest after {} ms", slowest.as_millis()))
 }
 
+/// Connections that say nothing. Past those that are accepted, and those that the kernel holds for later, none are made.
+pub(crate) async fn many_connections(server: &Server, count: usize) -> Vec<Wire> {
+    let connect = || timeout(Duration::from_secs(1), Wire::connect(server));
+    join_all((0..count).map(|_| connect())).await.into_iter().filter_map(Result::ok).collect()
+}
+
 async fn idle_connections(platform: &Platform) -> Answered {
     // The neighbour has the connection that it came with.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut wires = Vec::new();
-    for _ in 0..1000 {
-        wires.push(Wire::connect(platform).await);
-    }
+    let wires = many_connections(platform, 1000).await;
     let mut most = 0.0_f64;
     for _ in 0..20 {
         let open = platform.metrics().await.value("wasmway_http_connections", &[("plane", "data")]);

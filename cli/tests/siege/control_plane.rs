@@ -54,12 +54,13 @@ async fn other_namespace(server: &Server) -> Answered {
     let name = armed("hello");
     for path in ["", "/versions", "/logs", "/invocations", "/versions/1/component"] {
         let path = format!("/functions/{name}{path}?namespace=siege-nobody");
-        server.api(Method::GET, &path).await.expect_problem(404, "unknown-function", "platform");
+        let code = if path.contains("component") { "unknown-version" } else { "unknown-function" };
+        server.api(Method::GET, &path).await.expect_problem(404, code, "platform");
     }
     let delete = server.api(Method::DELETE, &format!("/functions/{name}?namespace=siege-nobody"));
     delete.await.expect_problem(404, "unknown-function", "platform");
     server.get(&format!("/{name}.siege-nobody/")).await.expect_problem(404, "unknown-function", "platform");
-    Ok("404 unknown-function, as for one that does not exist".to_owned())
+    Ok("404, as for one that does not exist".to_owned())
 }
 
 /// The token is in one file that nobody else may read. That comparing takes the same time wherever a guess is wrong

@@ -85,7 +85,7 @@ async fn besiege(cases: &[Case], arguments: &Arguments) -> Result<bool, String> 
             && let Shared::Ours(platform) = &shared
             && matches!(case.ground, Ground::Shared(_))
         {
-            eprintln!("--- the end of the server's log\n{}\n---", platform.process().end_of_log());
+            show_log(platform);
         }
         if !holds && !arguments.keep_going {
             break;
@@ -133,9 +133,16 @@ async fn on_own(own: &OwnServer, attack: fn(&mut Platform) -> Attack<'_>) -> Cou
         watch.over(attack(&mut platform)).await
     };
     if broken().is_some() {
-        eprintln!("--- the end of the server's log\n{}\n---", platform.process().end_of_log());
+        show_log(&platform);
     }
     course
+}
+
+fn show_log(platform: &Platform) {
+    let end = platform.process().end_of_log();
+    if !end.is_empty() {
+        println!("\n--- the end of the server's log\n{end}\n---");
+    }
 }
 
 async fn started(own: &OwnServer) -> Platform {

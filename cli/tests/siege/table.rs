@@ -28,7 +28,7 @@ pub(crate) fn print(row: &Row<'_>) {
     let Row { case, verdict } = row;
     let (course, word, answer) = match verdict {
         Verdict::Holds(course) => (Some(course), "holds", course.answered.as_deref().unwrap_or_default()),
-        Verdict::Broken(why, course) => (Some(course), "BROKEN", why.lines().nth(1).unwrap_or(why)),
+        Verdict::Broken(why, course) => (Some(course), "BROKEN", first_line(why)),
         Verdict::NotRun(why) => (None, "not run", why.as_str()),
         Verdict::NotBuilt(why) => (None, "not built", *why),
     };
@@ -41,9 +41,16 @@ pub(crate) fn print(row: &Row<'_>) {
         memory(course),
         neighbour(course),
     );
-    if let Verdict::Broken(why, _) = verdict {
+    if let Verdict::Broken(why, _) = verdict
+        && why.lines().count() > 1
+    {
         println!("\n{why}\n");
     }
+}
+
+/// The first line, after the one that says where it broke.
+fn first_line(why: &str) -> &str {
+    why.lines().find(|line| !line.starts_with("panicked at")).unwrap_or(why)
 }
 
 fn memory(course: Option<&Course>) -> String {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 
 use crate::case::{Answered, By, Case, arm, armed};
-use crate::harness::{PATIENCE, Platform, Wire, eventually, with_kept_connection, with_new_connections};
+use crate::clients::many_connections;
+use crate::harness::{PATIENCE, Platform, eventually, with_kept_connection, with_new_connections};
 
 /// A library that puts the wall clock forward by ten years once a file is there, for the process that loads it.
 const CLOCK: &str = r#"
@@ -49,7 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
             "two nodes restarted in turn",
             "a node is alone; nodes that share a registry are not built yet",
         ),
-        environment.attacks_own(75, "a pool without a free slot", &["--max-instances=4"], |platform| {
+        environment.attacks_alone(75, "a pool without a free slot", &["--max-instances=4"], |platform| {
             Box::pin(pool_exhausted(platform))
         }),
     ]
@@ -86,10 +87,7 @@ async fn no_descriptors(platform: &Platform) -> Answered {
     // The neighbour has the connection that it came with.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let began = Instant::now();
-    let mut wires = Vec::new();
-    for _ in 0..300 {
-        wires.push(Wire::connect(platform).await);
-    }
+    let wires = many_connections(platform, 300).await;
     let failed = || platform.process().log().matches("a connection could not be accepted").count();
     eventually("the descriptors to run out", PATIENCE, async || (failed() > 0).then_some(())).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -141,8 +139,7 @@ async fn stopped_under_load(platform: &mut Platform) -> Answered {
 async fn pool_exhausted(platform: &Platform) -> Answered {
     let sleep = arm(platform, "sleep", "").await;
     let path = format!("/{sleep}/1000");
-    // The neighbour would be turned away as well: its own slot is the fourth.
-    let calls = join_all((0..3).map(|_| async { platform.get(&path).await.status.as_u16() }));
+    let calls = join_all((0..4).map(|_| async { platform.get(&path).await.status.as_u16() }));
     let full = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         join_all((0..40).map(|_| async { platform.get(&format!("/{sleep}/1")).await.status.as_u16() })).await
