@@ -68,11 +68,16 @@ impl Compiler {
         Ok(Self { program, limits, turn: Semaphore::new(1), jail_told: Once::new() })
     }
 
-    /// Compiles `component` into the new file `code`. Leaves no file behind when it fails.
-    pub(crate) async fn compile(&self, component: &Path, code: &Path) -> Result<Compiled, CompileError> {
+    /// Compiles `component`, which has this SHA-256, into the new file `code`. Leaves no file behind when it fails.
+    pub(crate) async fn compile(
+        &self,
+        digest: &[u8; 32],
+        component: &Path,
+        code: &Path,
+    ) -> Result<Compiled, CompileError> {
         let _turn = self.turn.acquire().await.map_err(io::Error::other)?;
         let started = Instant::now();
-        let result = self.run(component, code).await;
+        let result = self.run(digest, component, code).await;
         if result.is_err() {
             // Absent when the worker never came to write it.
             let _ = std::fs::remove_file(code);
@@ -80,8 +85,9 @@ impl Compiler {
         Ok(Compiled { summary: result?, took: started.elapsed() })
     }
 
-    async fn run(&self, component: &Path, code: &Path) -> Result<ComponentSummary, CompileError> {
+    async fn run(&self, digest: &[u8; 32], component: &Path, code: &Path) -> Result<ComponentSummary, CompileError> {
         let job = Job {
+            digest: *digest,
             component: component.to_owned(),
             code: code.to_owned(),
             memory: self.limits.memory,

@@ -9,6 +9,7 @@ use crate::{
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
@@ -20,6 +21,8 @@ use std::{
 /// What the worker is asked for, as one JSON document on its standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
+    /// SHA-256 of the component.
+    pub(crate) digest: [u8; 32],
     /// The component to compile.
     pub(crate) component: PathBuf,
     /// Where the native code goes.
@@ -67,7 +70,7 @@ fn work() -> io::Result<()> {
     let component = File::open(&job.component)?;
     let code = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&job.code)?;
     let jail = jail::enter();
-    let found = compile(component, code)?;
+    let found = compile(&job.digest, component, code)?;
     io::stdout().lock().write_all(&serde_json::to_vec(&Answer { jail, found })?)
 }
 
@@ -88,9 +91,13 @@ fn limit_self(job: &Job) -> io::Result<()> {
     Ok(())
 }
 
-fn compile(mut component: File, mut code: File) -> io::Result<Result<ComponentSummary, Refusal>> {
+fn compile(digest: &[u8; 32], mut component: File, mut code: File) -> io::Result<Result<ComponentSummary, Refusal>> {
     let mut bytes = Vec::new();
     component.read_to_end(&mut bytes)?;
+    // The file may have been damaged since it was deployed: what nobody deployed must not run.
+    if Sha256::digest(&bytes)[..] != digest[..] {
+        return Err(io::Error::other("the component is not what was deployed; deploy it again"));
+    }
     let summary = match component::inspect(&bytes) {
         Ok(summary) => summary,
         Err(refusal) => return Ok(Err(refusal)),

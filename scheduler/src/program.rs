@@ -155,7 +155,7 @@ impl Loader {
     /// Compiles the component in `path` and keeps the code.
     pub(crate) async fn compile(&self, digest: &[u8; 32], path: &Path) -> Result<Compiled, LoadError> {
         let scratch = self.cache.scratch();
-        let compiled = self.compiler.compile(path, &scratch).await?;
+        let compiled = self.compiler.compile(digest, path, &scratch).await?;
         let world = compiled.summary.world;
         let id = CodeId { digest, world, engine: &self.runtime(world).engine };
         self.cache
