@@ -86,25 +86,24 @@ impl CodeCache {
         fs::rename(scratch, &path)
     }
 
-    /// The component's code, mapped; `None` when there is none that can be trusted and used.
-    pub(crate) fn load(&self, id: CodeId<'_>) -> Option<Component> {
+    /// The component's code, mapped; `None` when there is none that can be trusted. What can be trusted and yet does
+    /// not load is too large for the engine's pool: the error says in what.
+    pub(crate) fn load(&self, id: CodeId<'_>) -> Result<Option<Component>, String> {
         let path = self.path(id);
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => return distrust(&path, &error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Ok(distrust(&path, &error.to_string())),
         };
         match self.verify(&mut file, &path) {
             Ok(true) => {}
-            Ok(false) => return distrust(&path, "it is not what was written"),
-            Err(error) => return distrust(&path, &error.to_string()),
+            Ok(false) => return Ok(distrust(&path, "it is not what was written")),
+            Err(error) => return Ok(distrust(&path, &error.to_string())),
         }
         let verified = path_of_open(&file, &path);
         // SAFETY: see the head of this file; `verified` names the open file that was just checked.
-        match unsafe { Component::deserialize_file(id.engine, verified) } {
-            Ok(component) => Some(component),
-            Err(error) => distrust(&path, &format!("{error:#}")),
-        }
+        let loaded = unsafe { Component::deserialize_file(id.engine, verified) };
+        loaded.map(Some).map_err(|error| format!("{error:#}"))
     }
 
     fn verify(&self, file: &mut File, path: &Path) -> io::Result<bool> {

@@ -186,6 +186,9 @@ impl Loader {
         let task = tokio::task::spawn_blocking(move || {
             let runtime = this.runtime(world);
             let code = this.cache.load(CodeId { digest: &digest, world, engine: &runtime.engine });
+            let code = code.map_err(|why| {
+                Refusal::OverLimits(format!("the component needs more than an instance may have on this node: {why}"))
+            })?;
             code.map(|component| runtime.link(&component)).transpose()
         });
         match task.await {
