@@ -128,18 +128,23 @@ impl Drop for Lines {
     }
 }
 
-/// Text in which a control character cannot forge a line or drive a terminal.
+/// Text in which no character can forge a line, drive a terminal or turn what follows around.
 fn escape(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\t' => escaped.push('\t'),
-            _ if character.is_control() => escaped.extend(character.escape_default()),
+            _ if character.is_control() || is_layout(character) => escaped.extend(character.escape_default()),
             _ => escaped.push(character),
         }
     }
     escaped
+}
+
+/// Characters that break lines or change the direction of text: what is read is not what is written.
+fn is_layout(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 impl IsTerminal for GuestOutput {
