@@ -211,6 +211,8 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self.clone());
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // It may name what the client sent: no browser shall take it for a page.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             let seconds = self.retry_after_s.map_or(RETRY_AFTER.as_secs(), u64::from);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
