@@ -28,6 +28,8 @@ impl Ending {
             // Whatever the function made of a body that broke off was the client's doing.
             receipt.failure = Some(Failure::RequestTooSlow);
             receipt.status = receipt.status.filter(|_| !self.client.is_told());
+        } else if self.client.is_broken() && receipt.failure.is_some() {
+            receipt.failure = Some(Failure::Cancelled);
         }
         self.served.metrics.observe(&receipt);
         let outcome = receipt.outcome();

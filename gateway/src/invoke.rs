@@ -94,6 +94,9 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     if client.is_too_slow() {
         return Err(Problem::of_failure(&Failure::RequestTooSlow));
     }
+    if client.is_broken() && answer.result.is_err() {
+        return Err(bad_request(plane, "the request body broke off, or is not what HTTP says a body is"));
+    }
     client.head_sent();
     match answer.result {
         Ok(response) => {

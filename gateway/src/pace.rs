@@ -37,6 +37,7 @@ pub(crate) struct Verdict(Option<Arc<Said>>);
 #[derive(Debug, Default)]
 struct Said {
     too_slow: AtomicBool,
+    broken: AtomicBool,
     head_sent: AtomicBool,
 }
 
@@ -49,6 +50,17 @@ impl Verdict {
     fn too_slow(&self) {
         if let Some(said) = &self.0 {
             said.too_slow.store(true, SeqCst);
+        }
+    }
+
+    /// The body broke off, or was none: a chunk without a length, a connection that ended in the middle.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.0.as_ref().is_some_and(|said| said.broken.load(SeqCst))
+    }
+
+    fn broken(&self) {
+        if let Some(said) = &self.0 {
+            said.broken.store(true, SeqCst);
         }
     }
 
@@ -172,6 +184,9 @@ impl http_body::Body for PacedBody {
         match Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(&waker)) {
             Poll::Ready(frame) => {
                 this.account.came(this.arrival.take().unwrap_or_else(Instant::now));
+                if matches!(frame, Some(Err(_))) {
+                    this.verdict.broken();
+                }
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
                 this.account.received(data.map_or(0, Bytes::len));
                 Poll::Ready(frame)
