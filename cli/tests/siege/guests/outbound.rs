@@ -180,7 +180,8 @@ async fn own_addresses(platform: &Platform) -> Answered {
     for origin in &origins {
         denied(platform, &name, &format!("{origin}/healthz")).await;
     }
-    Ok("the control port is denied in 6 spellings, although the manifest names them and private addresses are allowed".to_owned())
+    Ok("the control port is denied in 6 spellings, although the manifest names them and private addresses are allowed"
+        .to_owned())
 }
 
 async fn stalled_tls(platform: &Platform) -> Answered {
