@@ -48,6 +48,8 @@ pub(crate) struct Compiler {
     jail_told: Once,
 }
 
+/// Address space that the worker's allocator asks the system for at a time.
+const ARENA_KIBIBYTES: &str = "32768";
 /// Bytes that the worker may say. It reads what strangers wrote: more than it needs is not listened to.
 const ANSWER_BYTES: u64 = 1 << 20;
 
@@ -101,6 +103,8 @@ impl Compiler {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Set aside by its allocator at its start, a gigabyte would count against its limit from then on.
+            .env("MIMALLOC_ARENA_RESERVE", ARENA_KIBIBYTES)
             .kill_on_drop(true)
             .spawn()?;
         let mut input = child.stdin.take().ok_or_else(|| io::Error::other("the worker has no standard input"))?;

@@ -10,6 +10,7 @@
 //! no jail can tell. It reads nothing else, sends nothing out, starts nothing and outlives nothing.
 
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 
 /// Which layers hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,19 +31,20 @@ impl Jail {
     }
 }
 
-/// Locks this process in, as far as its kernel can. It must have one thread, and have open what it needs.
+/// Locks this process in, as far as its kernel can: it may still read `input`, and write `output` and what it says. It must
+/// have one thread, and both open for nothing else.
 #[cfg(target_os = "linux")]
-pub(crate) fn enter() -> Jail {
+pub(crate) fn enter(input: &File, output: &File) -> Jail {
     let mut jail = Jail::default();
     jail.add("landlock", linux::deny_files_and_network());
     // Last: what the first layer calls is not on the list.
-    jail.add("seccomp", linux::deny_system_calls());
+    jail.add("seccomp", linux::deny_system_calls(input, output));
     jail
 }
 
 /// There is no such jail here. What is left are the limits on memory, CPU time and files.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn enter() -> Jail {
+pub(crate) fn enter(_input: &File, _output: &File) -> Jail {
     Jail { holds: Vec::new(), lacks: vec!["landlock and seccomp: only Linux has them".into()] }
 }
 
@@ -53,7 +55,7 @@ mod linux {
         BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
         TargetArch,
     };
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, fs::File, os::fd::AsRawFd};
 
     /// The newest landlock that the tests have run on. An older kernel enforces what it knows of it.
     const LANDLOCK: ABI = ABI::V7;
@@ -76,7 +78,7 @@ mod linux {
         }
     }
 
-    /// What reading, computing on several threads, writing and dying take.
+    /// What computing on several threads takes, and what ends it.
     const ALLOWED: &[i64] = &[
         libc::SYS_brk,
         libc::SYS_clock_gettime,
@@ -84,19 +86,16 @@ mod linux {
         libc::SYS_close,
         libc::SYS_exit,
         libc::SYS_exit_group,
-        libc::SYS_fstat,
         libc::SYS_futex,
         libc::SYS_getpid,
         libc::SYS_getrandom,
         libc::SYS_gettid,
-        libc::SYS_lseek,
         libc::SYS_madvise,
         libc::SYS_mmap,
         libc::SYS_mprotect,
         libc::SYS_mremap,
         libc::SYS_munmap,
         libc::SYS_nanosleep,
-        libc::SYS_read,
         libc::SYS_restart_syscall,
         libc::SYS_rseq,
         libc::SYS_rt_sigaction,
@@ -106,31 +105,37 @@ mod linux {
         libc::SYS_sched_yield,
         libc::SYS_set_robust_list,
         libc::SYS_sigaltstack,
-        libc::SYS_write,
-        libc::SYS_writev,
     ];
 
-    pub(super) fn deny_system_calls() -> Result<(), String> {
-        let program: BpfProgram = filter().and_then(TryInto::try_into).map_err(|error| error.to_string())?;
+    pub(super) fn deny_system_calls(input: &File, output: &File) -> Result<(), String> {
+        let program: BpfProgram =
+            filter(input, output).and_then(TryInto::try_into).map_err(|error| error.to_string())?;
         seccompiler::apply_filter_all_threads(&program).map_err(|error| error.to_string())
     }
 
-    fn filter() -> Result<SeccompFilter, seccompiler::BackendError> {
+    fn filter(input: &File, output: &File) -> Result<SeccompFilter, seccompiler::BackendError> {
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
         // Threads, and no process: this is the limit on processes. (RLIMIT_NPROC counts all of the user's processes,
         // the server's threads among them, and binds no root: as a limit of one process it is none.) `clone3` is not on
         // the list, since its flags lie in memory where no filter sees them; libraries then take `clone`.
         let thread = libc::CLONE_THREAD as u64;
-        rules.insert(libc::SYS_clone, when(0, SeccompCmpOp::MaskedEq(thread), thread)?);
+        rules.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), thread)?]);
         // To abort, which is how it dies when its memory is used up; nobody else is signalled.
-        rules.insert(libc::SYS_tgkill, when(0, SeccompCmpOp::Eq, std::process::id().into())?);
+        rules.insert(libc::SYS_tgkill, vec![when(0, SeccompCmpOp::Eq, std::process::id().into())?]);
+        // By number: whatever else the server's own parent has left open in it.
+        let of = |file: i32| when(0, SeccompCmpOp::Eq, file as u64);
+        rules.insert(libc::SYS_read, vec![of(input.as_raw_fd())?]);
+        let writable = [libc::STDOUT_FILENO, libc::STDERR_FILENO, output.as_raw_fd()].map(of);
+        let writable: Vec<_> = writable.into_iter().collect::<Result<_, _>>()?;
+        rules.insert(libc::SYS_writev, writable.clone());
+        rules.insert(libc::SYS_write, writable);
         let denied = SeccompAction::Errno(libc::ENOSYS as u32);
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         SeccompFilter::new(rules, denied, SeccompAction::Allow, arch)
     }
 
-    fn when(argument: u8, is: SeccompCmpOp, value: u64) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-        Ok(vec![SeccompRule::new(vec![SeccompCondition::new(argument, Dword, is, value)?])?])
+    fn when(argument: u8, is: SeccompCmpOp, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+        SeccompRule::new(vec![SeccompCondition::new(argument, Dword, is, value)?])
     }
 }
 

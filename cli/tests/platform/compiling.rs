@@ -34,13 +34,6 @@ async fn components_are_compiled_in_a_jail() {
         // See proc_pid_stat(5): the 19th field, where the name in parentheses is the second.
         let nice = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap();
         assert_eq!(nice, "10", "{stat}");
-        let files: Vec<_> = fs::read_dir(worker.join("fd")).unwrap().map(|file| file.unwrap().path()).collect();
-        let open: Vec<_> = files.iter().filter_map(|file| fs::read_link(file).ok()).collect();
-        let known = |path: &std::path::PathBuf| {
-            let path = path.to_string_lossy();
-            path.starts_with("pipe:") || path.contains("/artifacts/incoming/") || path.contains("/code/making-")
-        };
-        assert!(open.iter().all(known), "{open:?}");
     };
     // The rest of the bomb is given up by its client.
     futures::future::select(Box::pin(bomb), Box::pin(look)).await;
@@ -49,17 +42,17 @@ async fn components_are_compiled_in_a_jail() {
     let told: Vec<_> = platform
         .journal()
         .into_iter()
-        .filter(|line| line["fields"]["message"].as_str().is_some_and(|it| it.contains("in a jail")))
+        .filter(|line| line["message"].as_str().is_some_and(|it| it.contains("in a jail")))
         .collect();
     assert_eq!(told.len(), 1, "said once: {told:?}");
-    assert!(told[0]["fields"]["holds"].as_str().unwrap().contains("seccomp"), "{told:?}");
+    assert!(told[0]["holds"].as_str().unwrap().contains("seccomp"), "{told:?}");
 }
 
 #[tokio::test]
 async fn a_compile_bomb_costs_its_deploy_and_nothing_else() {
     for (limits, cause) in [
         (["--compile-cpu=1s", "--compile-memory=8GiB"], "more CPU time than"),
-        (["--compile-memory=256MiB", "--compile-cpu=120s"], "more memory or CPU time than"),
+        (["--compile-memory=512MiB", "--compile-cpu=120s"], "more memory or CPU time than"),
         (["--compile-timeout=3s", "--compile-memory=8GiB"], "more time than"),
     ] {
         let platform = Platform::builder().arg(limits[0]).arg(limits[1]).start().await;

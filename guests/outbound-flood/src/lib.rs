@@ -33,6 +33,7 @@ fn send(authority: &str) -> FutureIncomingResponse {
     let call = OutgoingRequest::new(Fields::new());
     call.set_scheme(Some(&Scheme::Http)).expect("the host knows HTTP");
     call.set_authority(Some(authority)).expect("the host accepts the authority");
+    call.set_path_with_query(Some("/")).expect("the host accepts the path");
     outgoing_handler::handle(call, None).expect("what is refused is refused by its answer")
 }
 

@@ -15,6 +15,7 @@ impl Guest for Function {
         call.set_method(&Method::Post).expect("the host knows POST");
         call.set_scheme(Some(&Scheme::Http)).expect("the host knows HTTP");
         call.set_authority(authority).expect("the host accepts the authority");
+        call.set_path_with_query(Some("/")).expect("the host accepts the path");
         let body = call.body().expect("a new request has its body");
         let stream = body.write().expect("a new body has its stream");
         let coming = outgoing_handler::handle(call, None).expect("the host lets it out");

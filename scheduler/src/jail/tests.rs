@@ -5,7 +5,7 @@ use super::{enter, linux};
 use std::{
     collections::{BTreeSet, HashMap},
     env, fs, io,
-    io::Write,
+    io::{Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -13,9 +13,21 @@ use std::{
 };
 
 /// Everything that is tried.
-const ALL: [&str; 9] = ["connect", "create", "exec", "list", "open", "raise-limits", "remove", "send", "signal"];
-/// What landlock by itself cannot deny: it knows no UDP, and no limits.
-const NOT_OF_LANDLOCK: [&str; 2] = ["raise-limits", "send"];
+const ALL: [&str; 11] = [
+    "connect",
+    "create",
+    "exec",
+    "list",
+    "open",
+    "raise-limits",
+    "read-open",
+    "remove",
+    "send",
+    "signal",
+    "write-open",
+];
+/// What landlock by itself cannot deny: it knows no UDP, no limits, and nothing that is open already.
+const NOT_OF_LANDLOCK: [&str; 4] = ["raise-limits", "read-open", "send", "write-open"];
 
 /// A folder with a file in it, gone with the test.
 struct Outside(PathBuf);
@@ -102,31 +114,40 @@ fn a_prisoner_can_still_die() {
 fn prisoner() {
     let outside = PathBuf::from(env::var_os("PRISONER_OUTSIDE").unwrap());
     let port = env::var("PRISONER_PORT").unwrap().parse().unwrap();
-    let mut kept = fs::File::create(outside.join("kept")).unwrap();
+    let (mut input, mut output) = (open(&outside, "input"), open(&outside, "output"));
+    let mut left_open = open(&outside, "left-open");
     match env::var("PRISONER_BEHIND").unwrap().as_str() {
         "nothing" => {}
         "landlock" => linux::deny_files_and_network().unwrap(),
-        "seccomp" => linux::deny_system_calls().unwrap(),
-        "everything" => assert!(!enter().holds.is_empty()),
+        "seccomp" => linux::deny_system_calls(&input, &output).unwrap(),
+        "everything" => assert!(!enter(&input, &output).holds.is_empty()),
         "abort" => {
-            enter();
+            enter(&input, &output);
             std::process::abort();
         }
         other => panic!("no such jail: {other}"),
     }
     for what in ALL {
-        let how = attempt(what, &outside, port).map_or_else(|error| error.to_string(), |()| "done".into());
+        let how =
+            attempt(what, &outside, &mut left_open, port).map_or_else(|error| error.to_string(), |()| "done".into());
         println!("tried {what}: {how}");
     }
-    work(&mut kept);
+    work(&mut input, &mut output);
     println!("\nworked on");
     // Before the harness does what it could do outside.
     std::process::exit(0);
 }
 
-fn attempt(what: &str, outside: &Path, port: u16) -> io::Result<()> {
+fn open(outside: &Path, name: &str) -> fs::File {
+    fs::write(outside.join(name), name).unwrap();
+    fs::File::options().read(true).append(true).open(outside.join(name)).unwrap()
+}
+
+fn attempt(what: &str, outside: &Path, left_open: &mut fs::File, port: u16) -> io::Result<()> {
     match what {
         "open" => fs::read("/etc/passwd").map(drop),
+        "read-open" => left_open.read(&mut [0]).map(drop),
+        "write-open" => left_open.write(b"x").map(drop),
         "list" => fs::read_dir("/").map(drop),
         "create" => fs::write(outside.join("new"), "x"),
         "remove" => fs::remove_file(outside.join("there")),
@@ -146,12 +167,14 @@ fn attempt(what: &str, outside: &Path, port: u16) -> io::Result<()> {
 }
 
 /// What compiling takes: memory, threads, randomness, and the files that are open.
-fn work(kept: &mut fs::File) {
+fn work(input: &mut fs::File, output: &mut fs::File) {
     let count = || vec![1_u8; 32 << 20].iter().filter(|byte| **byte == 1).count();
     let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(count)).collect();
     let bytes: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
     let known: HashMap<_, _> = [(bytes, true)].into();
     assert!(known[&(128 << 20)]);
     std::thread::sleep(std::time::Duration::from_millis(1));
-    kept.write_all(b"kept").unwrap();
+    let mut read = Vec::new();
+    input.read_to_end(&mut read).unwrap();
+    output.write_all(&read).unwrap();
 }
