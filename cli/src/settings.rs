@@ -151,9 +151,9 @@ pub(crate) struct Settings {
     )]
     pub(crate) compile_cpu: Duration,
 
-    /// Time that compiling one component may take
+    /// Time that compiling one component may take, which stands back behind the requests that are served
     #[arg(
-        long, env = "WASMWAY_COMPILE_TIMEOUT", value_name = "TIME", default_value = "120s",
+        long, env = "WASMWAY_COMPILE_TIMEOUT", value_name = "TIME", default_value = "5m",
         value_parser = lasting("1s", "1h"),
     )]
     pub(crate) compile_timeout: Duration,
