@@ -3,23 +3,26 @@
 mod client;
 mod control;
 mod latency;
+mod limits;
 mod load;
 mod noisy_neighbour;
 mod placement;
 mod pressure;
 mod report;
 mod server;
+mod shares;
+mod soak;
 mod usage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-use crate::placement::Placement;
 use crate::server::{Kind, Program};
 
 /// The load average of a machine that does nothing else.
@@ -47,15 +50,18 @@ pub(crate) struct Bench {
     /// Where the JSON with all figures goes [default: target/bench-MEASUREMENT.json]
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Which processors the server gets, and which the load
-    #[arg(long, global = true, value_enum, default_value_t = Placement::Apart)]
-    placement: Placement,
 }
 
 #[derive(Debug, Subcommand)]
 enum Measurement {
     /// hello's latency alone and beside neighbours that spin, churn memory and flood
     NoisyNeighbour(noisy_neighbour::Arguments),
+    /// How exactly the limits on CPU time and wall-clock time are kept
+    Limits,
+    /// How two functions that spin share the CPU
+    Shares(shares::Arguments),
+    /// Attacks and normal load for a while: no leak, no stuck slot, no failed request
+    Soak(soak::Arguments),
 }
 
 /// Where it was measured.
@@ -63,7 +69,6 @@ enum Measurement {
 pub(crate) struct Environment {
     processors: usize,
     kernel: String,
-    placement: Placement,
     /// Threads that wanted to run over the minute before: what others did to the figures.
     load_average: f64,
 }
@@ -87,12 +92,8 @@ impl Bench {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's version")?;
         let load = fs::read_to_string("/proc/loadavg").context("reading the load average")?;
         let load_average = load.split(' ').next().unwrap_or_default().parse().context("reading the load average")?;
-        let environment = Environment {
-            processors: placement::processors()?.len(),
-            kernel: kernel.trim().to_owned(),
-            placement: self.placement,
-            load_average,
-        };
+        let environment =
+            Environment { processors: placement::processors()?.len(), kernel: kernel.trim().to_owned(), load_average };
         println!("{environment:?}");
         if load_average > QUIET {
             println!("NOT QUIET: other programs keep this machine busy, and the figures will say so");
@@ -122,11 +123,18 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     raise_file_limit()?;
     let bench = &arguments.bench;
-    bench.placement.move_load()?;
+    // Counted before any of them is left.
+    placement::processors()?;
+    if let Measurement::NoisyNeighbour(arguments) = &arguments.measurement {
+        arguments.placement.move_load()?;
+    }
     // One thread: the load of one connection must not wait for another thread to be woken.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match &arguments.measurement {
         Measurement::NoisyNeighbour(arguments) => runtime.block_on(noisy_neighbour::run(bench, arguments)),
+        Measurement::Limits => runtime.block_on(limits::run(bench)),
+        Measurement::Shares(arguments) => runtime.block_on(shares::run(bench, arguments)),
+        Measurement::Soak(arguments) => runtime.block_on(soak::run(bench, arguments)),
     }
 }
 
@@ -136,4 +144,19 @@ fn raise_file_limit() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")
+}
+
+/// Asks again and again until there is an answer; `None` when there is none within `limit`.
+pub(crate) async fn eventually<T>(
+    limit: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let end = Instant::now() + limit;
+    loop {
+        let answer = ask().await?;
+        if answer.is_some() || Instant::now() > end {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::latency::{median, shown};
 use crate::load::{Generator, Outcome, Plan};
-use crate::pressure::{Ends, Pressure};
+use crate::placement::Placement;
+use crate::pressure::{Ends, Pressing, Pressure};
 use crate::report::{Verdict, print_verdicts, table, write_json};
 use crate::server::{Kind, Program, Server};
 use crate::{Bench, usage};
@@ -41,6 +42,9 @@ pub(crate) struct Arguments {
     /// Only neighbours whose name holds this
     #[arg(long)]
     only: Option<String>,
+    /// Which processors the server gets, and which the load
+    #[arg(long, value_enum, default_value_t = Placement::Apart)]
+    pub(crate) placement: Placement,
     /// The wasmtime to compare with, instead of one on the path
     #[arg(long, value_name = "PATH")]
     wasmtime: Option<PathBuf>,
@@ -72,6 +76,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
 #[derive(Serialize)]
 struct Report {
     environment: crate::Environment,
+    placement: Placement,
     servers: Vec<Used>,
     rounds: Vec<Measured>,
     verdicts: Vec<Verdict>,
@@ -118,7 +123,7 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     print_table(&rounds);
     let verdicts = verdicts(&rounds);
     let met = print_verdicts(&verdicts);
-    let report = Report { environment, servers, rounds, verdicts };
+    let report = Report { environment, placement: arguments.placement, servers, rounds, verdicts };
     write_json(&bench.json("noisy-neighbour"), &report)?;
     Ok(met)
 }
@@ -145,7 +150,7 @@ async fn servers(bench: &Bench, arguments: &Arguments) -> Result<Vec<Used>> {
     for program in programs {
         let rate = match arguments.rate {
             Some(rate) => rate,
-            None => SHARE_OF_A_CORE * one_core(bench, &program).await?,
+            None => SHARE_OF_A_CORE * one_core(bench, arguments, &program).await?,
         };
         let arguments = program.arguments();
         println!("{} ({}): {}", program.kind.name(), program.version, arguments.join(" "));
@@ -156,8 +161,8 @@ async fn servers(bench: &Bench, arguments: &Arguments) -> Result<Vec<Used>> {
 }
 
 /// Requests of hello that a second of CPU time of this server answers.
-async fn one_core(bench: &Bench, program: &Program) -> Result<f64> {
-    let server = started(bench, program).await?;
+async fn one_core(bench: &Bench, arguments: &Arguments, program: &Program) -> Result<f64> {
+    let server = started(bench, arguments, program).await?;
     let mut generator = Generator::new(server.neighbour("hello"), CONNECTIONS);
     generator.saturate(CALIBRATION / 2).await?;
     let before = usage::cpu(server.pid())?;
@@ -166,9 +171,9 @@ async fn one_core(bench: &Bench, program: &Program) -> Result<f64> {
     Ok(answered as f64 / used.as_secs_f64().max(0.01))
 }
 
-async fn started(bench: &Bench, program: &Program) -> Result<Server> {
+async fn started(bench: &Bench, arguments: &Arguments, program: &Program) -> Result<Server> {
     let component = bench.guest(crate::server::NEIGHBOURS);
-    let server = Server::start(program, &component, bench.placement).await?;
+    let server = Server::start(program, &component, arguments.placement).await?;
     if program.kind == Kind::Wasmway {
         deploy(&server, &component).await?;
     }
@@ -191,7 +196,7 @@ async fn measure(
     neighbour: &'static Neighbour,
     round: u32,
 ) -> Result<Measured> {
-    let server = started(bench, &used.program).await?;
+    let server = started(bench, arguments, &used.program).await?;
     let mut generator = Generator::new(server.neighbour("hello"), CONNECTIONS);
     let time = Duration::from_secs(arguments.seconds);
     let plan = |time, seed| Plan { rate: used.rate, time, seed };
@@ -203,7 +208,8 @@ async fn measure(
 
     let mut target = server.neighbour(neighbour.function);
     target.body = neighbour.floods.then(|| Bytes::from(vec![b'x'; FLOOD_BYTES]));
-    let pressure = Pressure::start(&target, neighbour.in_flight)?;
+    let in_flight = neighbour.in_flight;
+    let pressure = Pressure::start(Pressing { targets: vec![target], in_flight, patience: Duration::MAX })?;
     generator.run(plan(RAMP, 0)).await?;
     let beside = generator.run(plan(time, u64::from(round))).await?;
     let ends = pressure.stop()?;

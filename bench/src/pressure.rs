@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use tokio::runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::client::{Connection, Target};
 
@@ -20,6 +21,17 @@ const NICE: i32 = 19;
 /// How many requests ended how: `504`, `200`, or why there was no answer.
 pub(crate) type Ends = BTreeMap<String, usize>;
 
+/// What is kept in flight.
+#[derive(Clone, Debug)]
+pub(crate) struct Pressing {
+    /// Each client asks for one after the other, beginning at different ones.
+    pub(crate) targets: Vec<Target>,
+    /// Clients: each has one request in flight.
+    pub(crate) in_flight: usize,
+    /// After this time a client goes away in the middle.
+    pub(crate) patience: Duration,
+}
+
 /// Requests in flight until it is stopped. They come from a thread of their own, with the least priority, so that
 /// what measures is not held up by what disturbs.
 pub(crate) struct Pressure {
@@ -29,16 +41,16 @@ pub(crate) struct Pressure {
 }
 
 impl Pressure {
-    /// Keeps `in_flight` requests of `target` open: one that ends is replaced.
-    pub(crate) fn start(target: &Target, in_flight: usize) -> Result<Self> {
+    /// Keeps the requests in flight: one that ends is replaced.
+    pub(crate) fn start(pressing: Pressing) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let ends = Arc::new(Mutex::default());
-        let (target, noted) = (target.clone(), ends.clone());
+        let noted = ends.clone();
         let thread = thread::Builder::new().name("pressure".into()).spawn(move || {
             // On Linux the priority of the calling thread alone.
             rustix::process::nice(NICE)?;
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(press(&target, in_flight, stopped, &noted));
+            runtime.block_on(press(pressing, stopped, &noted));
             Ok(())
         })?;
         Ok(Self { stop, thread, ends })
@@ -55,22 +67,24 @@ impl Pressure {
     }
 }
 
-async fn press(target: &Target, in_flight: usize, mut stopped: watch::Receiver<bool>, ends: &Arc<Mutex<Ends>>) {
+async fn press(pressing: Pressing, mut stopped: watch::Receiver<bool>, ends: &Arc<Mutex<Ends>>) {
     let mut clients = JoinSet::new();
-    for _ in 0..in_flight {
-        clients.spawn(keep_calling(target.clone(), ends.clone()));
+    let pressing = Arc::new(pressing);
+    for client in 0..pressing.in_flight {
+        clients.spawn(keep_calling(client, pressing.clone(), ends.clone()));
     }
     // Ends as well when nobody holds the other side any more.
     let _ = stopped.wait_for(|stopped| *stopped).await;
     clients.shutdown().await;
 }
 
-async fn keep_calling(target: Target, ends: Arc<Mutex<Ends>>) {
+async fn keep_calling(client: usize, pressing: Arc<Pressing>, ends: Arc<Mutex<Ends>>) {
     let mut connection = Connection::default();
-    loop {
-        let (end, good) = match connection.call(&target).await {
-            Ok(status) => (status.as_u16().to_string(), status.as_u16() < 429 || status.as_u16() == 504),
-            Err(error) => (error.to_string(), false),
+    for target in pressing.targets.iter().cycle().skip(client % pressing.targets.len().max(1)) {
+        let (end, good) = match timeout(pressing.patience, connection.call(target)).await {
+            Ok(Ok(status)) => (status.as_u16().to_string(), status.as_u16() < 429 || status.as_u16() == 504),
+            Ok(Err(error)) => (error.to_string(), false),
+            Err(_) => ("left by its client".to_owned(), true),
         };
         *ends.lock().unwrap_or_else(PoisonError::into_inner).entry(end).or_default() += 1;
         if !good {
