@@ -124,7 +124,7 @@ async fn the_control_plane_is_never_reached_even_where_private_addresses_are() {
         answering(move |_| format!("HTTP/1.1 302 Found\r\nlocation: {control}/metrics\r\ncontent-length: 0\r\n\r\n"))
             .await;
     let redirecting = format!("http://127.0.0.1:{redirecting}");
-    platform.deploy_with("outbound", &allowing(&[&origins[..], &[redirecting.clone()]].concat())).await;
+    platform.deploy_with("outbound", &allowing(&[&origins[..], std::slice::from_ref(&redirecting)].concat())).await;
     for origin in &origins {
         let (status, text) = fetched(&platform, &format!("{origin}/metrics")).await;
         assert!(status == 500 && text.contains("DestinationIpProhibited"), "{origin}: {status} {text}");
@@ -140,7 +140,7 @@ async fn a_redirect_leads_nowhere_that_the_manifest_does_not_name() {
     let port = server().await;
     let elsewhere = format!("HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:{port}/\r\ncontent-length: 0\r\n\r\n");
     let redirecting = format!("http://127.0.0.1:{}", answering(move |_| elsewhere.clone()).await);
-    platform.deploy_with("outbound", &allowing(&[redirecting.clone()])).await;
+    platform.deploy_with("outbound", &allowing(std::slice::from_ref(&redirecting))).await;
     let answer = platform.get(&format!("/outbound/?follow&url={redirecting}/")).await;
     assert!(answer.status == 500 && answer.text().contains("HttpRequestDenied"), "{answer}");
 }
