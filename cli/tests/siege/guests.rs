@@ -2,6 +2,7 @@
 
 mod answers;
 mod outbound;
+mod rebinding;
 mod resources;
 mod waiting;
 
@@ -11,7 +12,10 @@ use crate::case::{Case, armed};
 use crate::harness::Server;
 
 pub(crate) fn cases() -> Vec<Case> {
-    [resources::cases(), answers::cases(), outbound::cases(), waiting::cases()].into_iter().flatten().collect()
+    [resources::cases(), answers::cases(), outbound::cases(), rebinding::cases(), waiting::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Calls a function that was armed, which must fail with this problem; answers with how it ended.
