@@ -213,7 +213,8 @@ async fn deploy_neighbour(server: &Server) {
 
 /// Removes what the siege deployed.
 async fn disarm(server: &Server) {
-    let list = server.api(Method::GET, "/functions").await.expect(200).json();
+    // In the order of names: after this one come those with the prefix.
+    let list = server.api(Method::GET, "/functions?after=siege&limit=1000").await.expect(200).json();
     for function in list["functions"].as_array().into_iter().flatten() {
         let name = function["name"].as_str().unwrap_or_default();
         if name.starts_with(PREFIX) {

@@ -55,6 +55,9 @@ fn first_line(why: &str) -> &str {
 
 fn memory(course: Option<&Course>) -> String {
     let Some(course) = course else { return String::new() };
+    if course.neighbour.is_none() {
+        return "-".to_owned();
+    }
     course.memory.map_or_else(|| "?".to_owned(), |(peak, grown)| format!("{} (+{})", peak >> 20, grown >> 20))
 }
 

@@ -127,7 +127,7 @@ const LOOKALIKES: &[&str] =
     &["h%D0%B5llo", "%EF%BD%88ello", "hel%E2%80%8Dlo", "%E2%80%AEolleh", "HELLO", "h%C3%A9llo", "xn--hllo_"];
 
 async fn bad_names(server: &Server, names: &[&str]) -> Answered {
-    let list = async || server.api(Method::GET, "/functions").await.expect(200).json();
+    let list = async || server.api(Method::GET, "/functions?limit=1000").await.expect(200).json();
     let before = list().await;
     for name in names {
         let answer = server.deploy("hello").named(name).answer().await;
