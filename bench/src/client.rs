@@ -39,6 +39,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Opens it, without a request yet.
+    pub(crate) async fn prepare(&mut self, address: SocketAddr) -> Result<()> {
+        self.sender = Some(self.open(address).await?);
+        Ok(())
+    }
+
     /// Sends the request and reads the whole answer, which is thrown away. Dropped in the middle, or failed, the
     /// connection is closed, and the server sees that its client has gone.
     pub(crate) async fn call(&mut self, target: &Target) -> Result<StatusCode> {

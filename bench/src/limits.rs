@@ -78,7 +78,7 @@ async fn cpu(bench: &Bench, server: &Server) -> Result<Over> {
     let manifest = format!("[limits]\ncpu = \"{}ms\"\ntimeout = \"10m\"\n", CPU_BUDGET.as_millis());
     control.deploy("budget", &bench.guest(NEIGHBOURS), &manifest).await?;
     let targets = vec![server.function("budget", "/loop")];
-    let pressure = Pressure::start(Pressing { targets, in_flight: CPU_SPINNERS, patience: Duration::MAX })?;
+    let pressure = Pressure::start(Pressing { targets, in_flight: CPU_SPINNERS, patience: Duration::MAX }).await?;
     let calls = ended(&control, "budget", "cpu-limit", CPU_CALLS).await?;
     let ends = pressure.stop()?;
     println!("CPU budget of {CPU_BUDGET:?}: {ends:?}");

@@ -209,7 +209,7 @@ async fn measure(
     let mut target = server.neighbour(neighbour.function);
     target.body = neighbour.floods.then(|| Bytes::from(vec![b'x'; FLOOD_BYTES]));
     let in_flight = neighbour.in_flight;
-    let pressure = Pressure::start(Pressing { targets: vec![target], in_flight, patience: Duration::MAX })?;
+    let pressure = Pressure::start(Pressing { targets: vec![target], in_flight, patience: Duration::MAX }).await?;
     generator.run(plan(RAMP, 0)).await?;
     let beside = generator.run(plan(time, u64::from(round))).await?;
     let ends = pressure.stop()?;

@@ -128,7 +128,7 @@ impl Soak {
     /// Attacks and calls normally until this time has passed since the start.
     async fn attack_until(&mut self, time: Duration) -> Result<()> {
         let (targets, in_flight) = (self.attacks.clone(), ATTACKERS);
-        let pressure = Pressure::start(Pressing { targets, in_flight, patience: ATTACKERS_PATIENCE })?;
+        let pressure = Pressure::start(Pressing { targets, in_flight, patience: ATTACKERS_PATIENCE }).await?;
         while self.start.elapsed() < time {
             let seed = self.steps.len() as u64;
             let outcome = self.generator.run(Plan { rate: self.rate, time: STEP, seed }).await?;
