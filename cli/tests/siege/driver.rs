@@ -48,7 +48,7 @@ pub(crate) fn run(cases: &[Case], arguments: &Arguments) -> ExitCode {
 
 /// What the cases that do not start a server of their own attack.
 enum Shared {
-    Ours(Platform),
+    Ours(Box<Platform>),
     Theirs(Server, Option<u32>),
 }
 
@@ -72,7 +72,7 @@ impl Shared {
 async fn besiege(cases: &[Case], arguments: &Arguments) -> Result<bool, String> {
     let shared = match arguments.server()? {
         Some(server) => Shared::Theirs(server, arguments.pid),
-        None => Shared::Ours(started(&OwnServer::new(&[], false)).await),
+        None => Shared::Ours(Box::new(started(&OwnServer::new(&[], false)).await)),
     };
     deploy_neighbour(shared.server()).await;
     table::heading();
