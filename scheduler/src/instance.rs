@@ -1,12 +1,10 @@
-//! One instance: a fresh store, an instance in it, one call, and how it ended.
+//! One instance: a fresh store, an instance in it, one call in turns, and how it ended.
 
 use crate::{
     body::RequestBody,
     engine::ClockGuard,
-    fair_queue::Share,
     function::{Function, Pace, Permits},
     host::{Host, HostSetup},
-    lane::{InLane, Lane, SLICE},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
     meter::{Check, Meter},
     outbound::RequestOutbound,
@@ -30,7 +28,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::time::{Instant, Sleep};
 use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, component::ResourceTableError};
 use wasmtime_wasi_http::{
     WasiBody, WasiHttpView,
@@ -61,16 +58,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) meter: Arc<Meter>,
     pub(crate) permits: Permits,
     pub(crate) clock: ClockGuard,
-    pub(crate) lane: Arc<Lane>,
 }
 
 /// Prepares one call. Nothing runs before the guest is polled.
-pub(crate) fn start<B>(program: &Program, setup: Setup<'_>, request: Request<B>) -> Guest
+pub(crate) fn start<B>(program: &Program, setup: Setup<'_>, request: Request<B>) -> Running
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, stdout, stderr, meter, permits, clock, lane } = setup;
+    let Setup { function, outbound, stdout, stderr, meter, permits, clock } = setup;
     let limits = &function.limits;
     let limiter = MemoryLimiter::new(limits.memory, meter.clone());
     let host = Host::new(HostSetup { env: &function.env, stdout, stderr, outbound, limiter });
@@ -93,20 +89,16 @@ where
             })
         }
     };
-    let pace = function.pace.clone();
-    let running = Running {
+    Running {
         future,
-        answer: answer.clone(),
-        meter: meter.clone(),
+        answer,
+        meter,
         limits: limits.clone(),
-        pace,
+        pace: function.pace.clone(),
         is_long: false,
         _permits: permits,
         _clock: clock,
-    };
-    let deadline = Instant::from_std(meter.started() + limits.timeout);
-    let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
-    Guest { stage, answer, lane, share: function.share.clone(), timeout: limits.timeout, deadline, timer: None, meter }
+    }
 }
 
 /// A store with every limit set, before any code of the guest runs: a start function can attack too.
@@ -164,7 +156,7 @@ impl Future for GiveUpTurn {
 /// Where the guest leaves its answer. It is taken when the turn in which it came is over: a guest that is at its end by
 /// then is answered for as a whole.
 #[derive(Default)]
-struct Answer {
+pub(crate) struct Answer {
     head: Mutex<Option<Head>>,
     due: AtomicBool,
 }
@@ -185,7 +177,8 @@ impl Answer {
         given
     }
 
-    fn take(&self) -> Option<Head> {
+    /// The answer, once the turn in which the guest gave it is over.
+    pub(crate) fn take(&self) -> Option<Head> {
         if self.due.load(SeqCst) { self.lock().take() } else { None }
     }
 }
@@ -298,90 +291,18 @@ impl Running {
         result
     }
 
-    pub(crate) fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// The place where its answer will be.
+    pub(crate) fn answer(&self) -> &Arc<Answer> {
+        &self.answer
     }
 
     /// True when there is an answer that nobody has taken yet.
     pub(crate) fn has_answered(&self) -> bool {
         self.answer.due.load(SeqCst) && self.answer.lock().is_some()
-    }
-}
-
-/// A guest under way, as a future that ends when the guest does or when a limit ends it. Dropping it frees its slot.
-///
-/// Its first slice runs where it is polled; if that is not enough it goes on in the [`Lane`].
-pub(crate) struct Guest {
-    stage: Stage,
-    answer: Arc<Answer>,
-    lane: Arc<Lane>,
-    share: Share,
-    timeout: Duration,
-    deadline: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
-    meter: Arc<Meter>,
-}
-
-enum Stage {
-    /// Likely to need more than a slice: goes to the lane at once.
-    New(Running),
-    Here(Running),
-    InLane(InLane),
-    Over,
-}
-
-impl Guest {
-    /// The answer, once the turn in which the guest gave it is over.
-    pub(crate) fn take_answer(&self) -> Option<Head> {
-        self.answer.take()
-    }
-
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        match &mut self.stage {
-            Stage::Over => return Poll::Pending,
-            Stage::InLane(guest) => return guest.poll(cx),
-            Stage::Here(running) => match running.turn(cx, SLICE.saturating_sub(self.meter.cpu_used())) {
-                Turn::Ended(result) => return Poll::Ready(result),
-                Turn::Waiting => return Poll::Pending,
-                Turn::Preempted => {}
-            },
-            Stage::New(_) => {}
-        }
-        if let Stage::New(running) | Stage::Here(running) = std::mem::replace(&mut self.stage, Stage::Over) {
-            self.stage = Stage::InLane(self.lane.submit(self.share.clone(), running));
-        }
-        self.advance(cx)
-    }
-}
-
-impl Future for Guest {
-    type Output = Result<(), Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Poll::Ready(result) = this.advance(cx) {
-            this.stage = Stage::Over;
-            return Poll::Ready(result);
-        }
-        if matches!(this.stage, Stage::Over) {
-            return Poll::Pending;
-        }
-        let deadline = this.deadline;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.poll_unpin(cx).is_pending() {
-            return Poll::Pending;
-        }
-        let failure = Failure::Timeout { limit: this.timeout };
-        this.meter.end(Some(failure.clone()));
-        this.meter.stop();
-        this.stage = Stage::Over;
-        Poll::Ready(Err(failure))
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        self.meter.stop();
     }
 }
 

@@ -16,6 +16,7 @@ mod deploy_queue;
 mod engine;
 mod fair_queue;
 mod function;
+mod guest;
 mod host;
 mod instance;
 mod jail;

@@ -1,6 +1,6 @@
 //! How a response leaves: in one piece when the guest is over, as it comes when it is not.
 
-use crate::{body::ResponseBody, instance::Guest, limits::Limits, meter::Meter, outcome::Failure};
+use crate::{body::ResponseBody, guest::Guest, limits::Limits, meter::Meter, outcome::Failure};
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::{HeaderMap, Response, header};

@@ -9,7 +9,8 @@ use crate::{
     deploy_queue::DeployQueue,
     engine::{EpochClock, PoolSize},
     function::{Function, Permits},
-    instance::{self, Guest, Setup},
+    guest::Guest,
+    instance::{self, Setup},
     lane::Lane,
     limits::Limits,
     meter::{Meter, Receipt},
@@ -263,9 +264,8 @@ impl Scheduler {
             meter: meter.clone(),
             permits,
             clock: self.clock.run(),
-            lane: self.lane.clone(),
         };
-        let mut guest = instance::start(&program, setup, request);
+        let mut guest = Guest::new(instance::start(&program, setup, request), function, self.lane.clone());
         let (response, done) = first_answer(&mut guest, meter, limits).await?;
         let response = if done { drained(response, meter, limits)? } else { streamed(response, guest, meter, limits) };
         meter.answered(response.status());

@@ -1,0 +1,104 @@
+//! A guest on its way: first on the thread of its connection, then, if need be, in the lane; and its deadline.
+
+use crate::{
+    fair_queue::Share,
+    function::Function,
+    instance::{Answer, Head, Running, Turn},
+    lane::{InLane, Lane, SLICE},
+    meter::Meter,
+    outcome::Failure,
+};
+use futures::FutureExt;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// A guest under way, as a future that ends when the guest does or when a limit ends it. Dropping it frees its slot.
+///
+/// Its first slice runs where it is polled; if that is not enough it goes on in the [`Lane`].
+pub(crate) struct Guest {
+    stage: Stage,
+    answer: Arc<Answer>,
+    lane: Arc<Lane>,
+    share: Share,
+    timeout: Duration,
+    deadline: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    meter: Arc<Meter>,
+}
+
+enum Stage {
+    /// Likely to need more than a slice: goes to the lane at once.
+    New(Running),
+    Here(Running),
+    InLane(InLane),
+    Over,
+}
+
+impl Guest {
+    /// A guest that has not run yet. It gets to run when it is polled.
+    pub(crate) fn new(running: Running, function: &Function, lane: Arc<Lane>) -> Self {
+        let (meter, answer) = (running.meter().clone(), running.answer().clone());
+        let timeout = function.limits.timeout;
+        let deadline = Instant::from_std(meter.started() + timeout);
+        let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
+        Self { stage, answer, lane, share: function.share.clone(), timeout, deadline, timer: None, meter }
+    }
+
+    /// The answer, once the turn in which the guest gave it is over.
+    pub(crate) fn take_answer(&self) -> Option<Head> {
+        self.answer.take()
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        match &mut self.stage {
+            Stage::Over => return Poll::Pending,
+            Stage::InLane(guest) => return guest.poll(cx),
+            Stage::Here(running) => match running.turn(cx, SLICE.saturating_sub(self.meter.cpu_used())) {
+                Turn::Ended(result) => return Poll::Ready(result),
+                Turn::Waiting => return Poll::Pending,
+                Turn::Preempted => {}
+            },
+            Stage::New(_) => {}
+        }
+        if let Stage::New(running) | Stage::Here(running) = std::mem::replace(&mut self.stage, Stage::Over) {
+            self.stage = Stage::InLane(self.lane.submit(self.share.clone(), running));
+        }
+        self.advance(cx)
+    }
+}
+
+impl Future for Guest {
+    type Output = Result<(), Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Poll::Ready(result) = this.advance(cx) {
+            this.stage = Stage::Over;
+            return Poll::Ready(result);
+        }
+        if matches!(this.stage, Stage::Over) {
+            return Poll::Pending;
+        }
+        let deadline = this.deadline;
+        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.poll_unpin(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let failure = Failure::Timeout { limit: this.timeout };
+        this.meter.end(Some(failure.clone()));
+        this.meter.stop();
+        this.stage = Stage::Over;
+        Poll::Ready(Err(failure))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.meter.stop();
+    }
+}
