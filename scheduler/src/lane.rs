@@ -5,30 +5,29 @@
 //! connections before it at once. See `docs/decisions/005-fair-cpu.md`.
 
 mod guard;
+mod task;
 
 use crate::{
     fair_queue::{FairQueue, Share, Ticket},
-    instance::{Running, Turn},
-    outcome::Failure,
+    instance::Running,
 };
-use futures::task::AtomicWaker;
 use guard::Post;
 use rustix::thread::gettid;
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicBool, AtomicU8, AtomicU64,
+            AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
         },
         mpsc,
     },
-    task::{Context, Poll, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
+pub(crate) use task::InLane;
+use task::Task;
 use tokio::runtime::Handle;
 
 /// How long a request runs before another has its turn, and before it is sent to the lane in the first place: CPU
@@ -44,6 +43,8 @@ struct Shared {
     line: Mutex<Line>,
     /// Something is in the queue, or a thread should look around.
     ready: Condvar,
+    /// The same, for guards that have stepped in.
+    for_guards: Condvar,
     /// Something is in the queue after it was empty.
     busy: Condvar,
     stopping: AtomicBool,
@@ -56,6 +57,7 @@ struct Shared {
 struct Line {
     queue: FairQueue<Waiting>,
     sleepers: usize,
+    guards: usize,
     /// Turns under way.
     running: usize,
 }
@@ -69,8 +71,9 @@ impl Lane {
     /// Starts `threads` threads. Must be called in a tokio runtime.
     pub(crate) fn start(threads: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            line: Mutex::new(Line { queue: FairQueue::new(), sleepers: 0, running: 0 }),
+            line: Mutex::new(Line { queue: FairQueue::new(), sleepers: 0, guards: 0, running: 0 }),
             ready: Condvar::new(),
+            for_guards: Condvar::new(),
             busy: Condvar::new(),
             stopping: AtomicBool::new(false),
             demoted: AtomicU64::new(0),
@@ -86,18 +89,10 @@ impl Lane {
 
     /// Takes a request over. It runs on, in turns, until it ends or the handle is dropped.
     pub(crate) fn submit(&self, share: Share, guest: Running) -> InLane {
-        let task = Arc::new(Task {
-            shared: self.shared.clone(),
-            state: AtomicU8::new(QUEUED),
-            guest: Mutex::new(Some(guest)),
-            ticket: Mutex::new(None),
-            left: AtomicBool::new(false),
-            result: Mutex::new(None),
-            waiter: AtomicWaker::new(),
-        });
+        let task = Task::new(self.shared.clone(), guest);
         self.shared.demoted.fetch_add(1, Relaxed);
         self.shared.enter(Ticket::new(share), task.clone());
-        InLane { task }
+        InLane::new(task)
     }
 
     /// Requests that are ready to run and wait for their turn.
@@ -136,6 +131,7 @@ impl Shared {
             let work = move || {
                 // Fails only when the guard was not started, which fails the start of the lane.
                 let _ = started.send(gettid());
+                drop(started);
                 work(&shared, &post);
             };
             thread::Builder::new().name(format!("lane-{number}")).spawn(work)?;
@@ -151,7 +147,10 @@ impl Shared {
         let mut line = lock(&self.line);
         let was_busy = line.is_busy();
         line.queue.push(ticket, Waiting { task, since: Instant::now() });
-        if line.sleepers > 0 {
+        // A guard that has stepped in and waits: the threads that it stands in for would not take it.
+        if line.guards > 0 {
+            self.for_guards.notify_one();
+        } else if line.sleepers > 0 {
             self.ready.notify_one();
         }
         if !was_busy {
@@ -162,7 +161,12 @@ impl Shared {
     /// Waits for the request whose turn it is; `None` at the end of the lane.
     fn next(&self, post: &Post) -> Option<(Ticket, Waiting)> {
         let mut line = lock(&self.line);
-        while !self.stopping.load(SeqCst) {
+        while !self.is_stopping() {
+            if post.takes_canary() {
+                drop(line);
+                post.run_errand();
+                line = lock(&self.line);
+            }
             if !post.is_guard_in()
                 && let Some(next) = line.take()
             {
@@ -178,14 +182,14 @@ impl Shared {
     /// Waits for the request whose turn it is, but not longer than until `end`.
     fn next_before(&self, end: Instant) -> Option<(Ticket, Waiting)> {
         let mut line = lock(&self.line);
-        while !self.stopping.load(SeqCst) && Instant::now() < end {
+        while !self.is_stopping() && Instant::now() < end {
             if let Some(next) = line.take() {
                 return Some(next);
             }
             let patience = end.saturating_duration_since(Instant::now());
-            line.sleepers += 1;
-            line = self.ready.wait_timeout(line, patience).unwrap_or_else(PoisonError::into_inner).0;
-            line.sleepers -= 1;
+            line.guards += 1;
+            line = self.for_guards.wait_timeout(line, patience).unwrap_or_else(PoisonError::into_inner).0;
+            line.guards -= 1;
         }
         None
     }
@@ -193,16 +197,21 @@ impl Shared {
     /// Waits until there is something to do; false at the end of the lane.
     fn wait_until_busy(&self) -> bool {
         let mut line = lock(&self.line);
-        while !line.is_busy() && !self.stopping.load(SeqCst) {
+        while !line.is_busy() && !self.is_stopping() {
             line = self.busy.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
-        !self.stopping.load(SeqCst)
+        !self.is_stopping()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(SeqCst)
     }
 
     fn wake_all(&self) {
         // Under the lock, so that no thread is between its look around and its sleep.
         let _line = lock(&self.line);
         self.ready.notify_all();
+        self.for_guards.notify_all();
         self.busy.notify_all();
     }
 
@@ -250,142 +259,4 @@ fn yield_to_all_others() -> Result<(), thread_priority::Error> {
 #[cfg(not(target_os = "linux"))]
 fn yield_to_all_others() -> Result<(), std::convert::Infallible> {
     Ok(())
-}
-
-// Where a request in the lane is.
-/// It waits for something that will wake it.
-const IDLE: u8 = 0;
-/// It is in the queue.
-const QUEUED: u8 = 1;
-/// It has its turn.
-const RUNNING: u8 = 2;
-/// It has its turn and was woken meanwhile.
-const WOKEN: u8 = 3;
-/// It is over.
-const OVER: u8 = 4;
-
-/// What came of a turn.
-struct Took {
-    turn: Turn,
-    /// CPU time.
-    used: Duration,
-    /// There is an answer that nobody has taken yet.
-    answered: bool,
-}
-
-/// A request in the lane.
-struct Task {
-    shared: Arc<Shared>,
-    state: AtomicU8,
-    guest: Mutex<Option<Running>>,
-    /// Its place, while it is not in the queue.
-    ticket: Mutex<Option<Ticket>>,
-    /// Nobody waits for it any more.
-    left: AtomicBool,
-    result: Mutex<Option<Result<(), Failure>>>,
-    /// Who waits for it.
-    waiter: AtomicWaker,
-}
-
-impl Task {
-    fn turn(self: &Arc<Self>, mut ticket: Ticket, waited: Duration) {
-        self.state.store(RUNNING, SeqCst);
-        let waker = Waker::from(self.clone());
-        let Took { turn, used, answered } = self.run(&mut Context::from_waker(&waker), waited);
-        if self.left.load(SeqCst) {
-            self.let_go();
-        }
-        self.shared.settle(&mut ticket, used);
-        let tell = answered || matches!(turn, Turn::Ended(_));
-        match turn {
-            Turn::Preempted => {
-                self.state.store(QUEUED, SeqCst);
-                self.shared.enter(ticket, self.clone());
-            }
-            Turn::Waiting => {
-                *lock(&self.ticket) = Some(ticket);
-                if self.state.compare_exchange(RUNNING, IDLE, SeqCst, SeqCst).is_err() {
-                    self.enqueue();
-                }
-            }
-            Turn::Ended(result) => {
-                self.state.store(OVER, SeqCst);
-                *lock(&self.result) = Some(result);
-            }
-        }
-        if tell {
-            self.waiter.wake();
-        }
-    }
-
-    /// Lets the guest run until it waits, ends or has had its slice.
-    fn run(&self, cx: &mut Context<'_>, waited: Duration) -> Took {
-        let mut guest = lock(&self.guest);
-        // It may be gone while it stood in the queue.
-        let Some(running) = guest.as_mut() else {
-            return Took { turn: Turn::Ended(Err(Failure::Cancelled)), used: Duration::ZERO, answered: false };
-        };
-        running.meter().queued(waited);
-        let turn = catch_unwind(AssertUnwindSafe(|| running.turn(cx, SLICE)));
-        let turn = turn.unwrap_or(Turn::Ended(Err(Failure::HostPanic)));
-        let (used, answered) = (running.meter().last_turn(), running.has_answered());
-        if let Turn::Ended(_) = turn {
-            // Before the result is known: who sees it must find the slot free.
-            *guest = None;
-        }
-        Took { turn, used, answered }
-    }
-
-    /// Puts it, who holds its ticket, back into the queue.
-    fn enqueue(self: &Arc<Self>) {
-        self.state.store(QUEUED, SeqCst);
-        if let Some(ticket) = lock(&self.ticket).take() {
-            self.shared.enter(ticket, self.clone());
-        }
-    }
-
-    /// Drops the guest, unless it has its turn: then whoever runs it sees that it was left.
-    fn let_go(&self) {
-        match self.guest.try_lock() {
-            Ok(mut guest) => drop(guest.take()),
-            Err(TryLockError::Poisoned(guest)) => drop(guest.into_inner().take()),
-            Err(TryLockError::WouldBlock) => {}
-        }
-    }
-}
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let woken = self.state.fetch_update(SeqCst, SeqCst, |state| match state {
-            IDLE => Some(QUEUED),
-            RUNNING => Some(WOKEN),
-            _ => None,
-        });
-        if woken == Ok(IDLE) {
-            self.enqueue();
-        }
-    }
-}
-
-/// A request that was sent to the lane, as a future of how it ended. Dropping it ends the request.
-pub(crate) struct InLane {
-    task: Arc<Task>,
-}
-
-impl InLane {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.task.waiter.register(cx.waker());
-        lock(&self.task.result).take().map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for InLane {
-    fn drop(&mut self) {
-        self.task.left.store(true, SeqCst);
-        self.task.let_go();
-    }
 }

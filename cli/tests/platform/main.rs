@@ -14,6 +14,7 @@ mod crash_loop;
 mod deploying;
 mod durability;
 mod failures;
+mod fair_cpu;
 mod function_limits;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "each of the targets that share it uses a part of it")]

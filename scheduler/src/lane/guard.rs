@@ -2,15 +2,19 @@
 //!
 //! A thread of the lowest priority gets next to nothing beside busy ones of the usual priority, and nobody may raise
 //! it again without privileges. So a guard watches over every few threads of the lane. When the kernel keeps them
-//! waiting for most of the time that they want to run, it gives the turns itself for a while, at the usual priority.
+//! waiting for most of the time that they want to run, it gives the turns itself, at the usual priority, until a
+//! canary comes back: an errand that one of the threads has to run in passable time.
 
 use super::{Shared, Waiting};
-use rustix::thread::Pid;
+use rustix::{
+    thread::Pid,
+    time::{ClockId, clock_gettime},
+};
 use std::{
     fs, io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU8, Ordering::SeqCst},
     },
     thread,
     time::{Duration, Instant},
@@ -18,48 +22,73 @@ use std::{
 
 /// How long a guard watches before it judges.
 const WATCH: Duration = Duration::from_millis(20);
-/// How long it steps in at first, and twice as long each time that it has to at once again.
-const STEP_IN: Duration = Duration::from_millis(100);
-/// The longest that it steps in.
-const LONGEST: Duration = Duration::from_millis(1600);
+/// CPU time that a canary takes.
+const ERRAND: Duration = Duration::from_millis(5);
+/// How long it may be on its way.
+const ERRAND_TIME: Duration = Duration::from_millis(50);
 
 /// What a guard and the threads that it watches share.
 #[derive(Default)]
 pub(super) struct Post {
     /// The guard gives the turns now.
     stepped_in: AtomicBool,
+    canary: AtomicU8,
 }
+
+// Where the canary is.
+const HOME: u8 = 0;
+/// A thread that is free is to take it out.
+const ASKED_FOR: u8 = 1;
+const OUT: u8 = 2;
 
 impl Post {
     pub(super) fn is_guard_in(&self) -> bool {
         self.stepped_in.load(SeqCst)
+    }
+
+    /// True when this thread is to run the canary's errand.
+    pub(super) fn takes_canary(&self) -> bool {
+        self.canary.compare_exchange(ASKED_FOR, OUT, SeqCst, SeqCst).is_ok()
+    }
+
+    /// Runs the errand: to have been on a CPU for a while.
+    pub(super) fn run_errand(&self) {
+        let begun = clock_gettime(ClockId::ThreadCPUTime);
+        while clock_gettime(ClockId::ThreadCPUTime) - begun < ERRAND.try_into().unwrap_or_default() {
+            std::hint::spin_loop();
+        }
+        self.canary.store(HOME, SeqCst);
     }
 }
 
 /// The life of a guard over the threads `watched`.
 pub(super) fn watch(shared: &Arc<Shared>, post: &Post, watched: &[Pid]) {
     let _runtime = shared.runtime.enter();
-    let mut period = STEP_IN;
     while shared.wait_until_busy() {
-        let starved = match is_starved(watched) {
-            Ok(starved) => starved,
+        match is_starved(watched) {
+            Ok(true) => step_in(shared, post),
+            Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, "long requests may starve beside a busy system: the kernel does not tell");
                 return;
             }
-        };
-        if starved {
-            step_in(shared, post, period);
         }
-        period = if starved { (period * 2).min(LONGEST) } else { STEP_IN };
     }
 }
 
-fn step_in(shared: &Arc<Shared>, post: &Post, period: Duration) {
-    let end = Instant::now() + period;
+fn step_in(shared: &Arc<Shared>, post: &Post) {
     post.stepped_in.store(true, SeqCst);
-    while let Some((ticket, Waiting { task, since })) = shared.next_before(end) {
-        task.turn(ticket, since.elapsed());
+    let mut is_back = false;
+    while !is_back && !shared.is_stopping() {
+        // One that is still out goes on being waited for.
+        if post.canary.compare_exchange(HOME, ASKED_FOR, SeqCst, SeqCst).is_ok() {
+            shared.wake_all();
+        }
+        let end = Instant::now() + ERRAND_TIME;
+        while let Some((ticket, Waiting { task, since })) = shared.next_before(end) {
+            task.turn(ticket, since.elapsed());
+        }
+        is_back = post.canary.load(SeqCst) == HOME;
     }
     post.stepped_in.store(false, SeqCst);
     shared.wake_all();
