@@ -118,7 +118,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Threads of the lane that one guard watches: a floor of about one CPU in four.
+/// Threads of the lane that one guard watches.
 const WATCHED: usize = 4;
 
 impl Shared {

@@ -32,7 +32,7 @@ impl Drop for BusyMachine {
 async fn long_requests_go_on_beside_a_busy_machine() {
     let platform = Platform::start().await;
     // Threads of the lowest priority alone would get less than a hundredth of a processor here.
-    platform.deploy_with("loop", "[limits]\ncpu = \"1s\"\ntimeout = \"30s\"\n").await;
+    platform.deploy_with("loop", "[limits]\ncpu = \"400ms\"\ntimeout = \"30s\"\n").await;
     let busy = BusyMachine::begin();
     for _ in 0..2 {
         platform.get("/loop/").await.expect_problem(504, "cpu-limit", "function");

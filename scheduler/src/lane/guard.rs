@@ -1,9 +1,9 @@
 //! A floor under the lane: when everything else on the machine takes all of the CPU, long requests still get some.
 //!
 //! A thread of the lowest priority gets next to nothing beside busy ones of the usual priority, and nobody may raise
-//! it again without privileges. So a guard watches over every few threads of the lane. When the kernel keeps them
-//! waiting for most of the time that they want to run, it gives the turns itself, at the usual priority, until a
-//! canary comes back: an errand that one of the threads has to run in passable time.
+//! it again without privileges. So a guard watches over every few threads of the lane. When the kernel lets them have
+//! less than a tenth of the time that they want, it gives turns itself, at the usual priority but for a fifth of the time
+//! at most, until a canary comes back: an errand that one of the threads has to run in passable time.
 
 use super::{Shared, Waiting};
 use rustix::{
@@ -21,7 +21,9 @@ use std::{
 };
 
 /// How long a guard watches before it judges.
-const WATCH: Duration = Duration::from_millis(20);
+const WATCH: Duration = Duration::from_millis(100);
+/// How much longer than a turn it rests after it: short requests, and the canary, have the rest of the time.
+const REST: u32 = 4;
 /// CPU time that a canary takes.
 const ERRAND: Duration = Duration::from_millis(5);
 /// How long it may be on its way.
@@ -54,7 +56,7 @@ impl Post {
     /// Runs the errand: to have been on a CPU for a while.
     pub(super) fn run_errand(&self) {
         let begun = clock_gettime(ClockId::ThreadCPUTime);
-        while clock_gettime(ClockId::ThreadCPUTime) - begun < ERRAND.try_into().unwrap_or_default() {
+        while Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - begun).is_ok_and(|been| been < ERRAND) {
             std::hint::spin_loop();
         }
         self.canary.store(HOME, SeqCst);
@@ -86,7 +88,10 @@ fn step_in(shared: &Arc<Shared>, post: &Post) {
         }
         let end = Instant::now() + ERRAND_TIME;
         while let Some((ticket, Waiting { task, since })) = shared.next_before(end) {
+            let begun = clock_gettime(ClockId::ThreadCPUTime);
             task.turn(ticket, since.elapsed());
+            let took = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - begun).unwrap_or_default();
+            thread::sleep(took * REST);
         }
         is_back = post.canary.load(SeqCst) == HOME;
     }
@@ -94,13 +99,13 @@ fn step_in(shared: &Arc<Shared>, post: &Post) {
     shared.wake_all();
 }
 
-/// Watches for a while. True when the threads waited for a CPU for three times as long as they had one.
+/// Watches for a while. True when the threads waited for a CPU for ten times as long as they had one.
 fn is_starved(watched: &[Pid]) -> io::Result<bool> {
     let before = RunQueueTime::sum(watched)?;
     thread::sleep(WATCH);
     let after = RunQueueTime::sum(watched)?;
     let (ran, waited) = (after.ran - before.ran, after.waited - before.waited);
-    Ok(waited > WATCH / 2 && waited > 3 * ran)
+    Ok(waited > WATCH / 2 && waited > 10 * ran)
 }
 
 /// How long threads were on a CPU, and how long they were ready to be and were not (proc_pid_schedstat).
