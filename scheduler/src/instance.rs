@@ -96,6 +96,7 @@ where
         limits: limits.clone(),
         pace: function.pace.clone(),
         is_long: false,
+        turns_since_answer: 0,
         _permits: permits,
         _clock: clock,
     }
@@ -153,8 +154,8 @@ impl Future for GiveUpTurn {
     }
 }
 
-/// Where the guest leaves its answer. It is taken when the turn in which it came is over: a guest that is at its end by
-/// then is answered for as a whole.
+/// Where the guest leaves its answer. It is taken when the guest waits for something or is over, or has had some more
+/// turns: a guest that is at its end by then is answered for as a whole.
 #[derive(Default)]
 pub(crate) struct Answer {
     head: Mutex<Option<Head>>,
@@ -170,11 +171,10 @@ impl Answer {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a turn is over. True when there is an answer to be taken.
-    fn turn_is_over(&self) -> bool {
+    /// Says that it may be taken, if it is there.
+    fn fall_due(&self) {
         let given = self.lock().is_some();
         self.due.store(given, SeqCst);
-        given
     }
 
     /// The answer, once the turn in which the guest gave it is over.
@@ -239,9 +239,14 @@ pub(crate) struct Running {
     pace: Arc<Pace>,
     /// It did not end within a slice.
     is_long: bool,
+    /// Turns that were cut short since it gave its answer.
+    turns_since_answer: u32,
     _permits: Permits,
     _clock: ClockGuard,
 }
+
+/// Turns that a guest which goes on computing after its answer may take before the answer is sent without its end.
+const ANSWER_HELD: u32 = 8;
 
 /// What came of a turn.
 pub(crate) enum Turn {
@@ -258,16 +263,27 @@ impl Running {
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>, slice: Duration) -> Turn {
         let Self { future, meter, .. } = self;
         let polled = meter.turn(slice, || future.as_mut().poll(cx));
-        self.answer.turn_is_over();
         match polled {
-            Poll::Ready(ended) => Turn::Ended(self.end(ended)),
+            Poll::Ready(ended) => {
+                self.answer.fall_due();
+                Turn::Ended(self.end(ended))
+            }
             Poll::Pending if self.meter.was_preempted() => {
                 if !std::mem::replace(&mut self.is_long, true) {
                     self.pace.long();
                 }
+                if self.answer.lock().is_some() {
+                    self.turns_since_answer += 1;
+                }
+                if self.turns_since_answer > ANSWER_HELD {
+                    self.answer.fall_due();
+                }
                 Turn::Preempted
             }
-            Poll::Pending => Turn::Waiting,
+            Poll::Pending => {
+                self.answer.fall_due();
+                Turn::Waiting
+            }
         }
     }
 

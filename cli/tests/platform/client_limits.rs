@@ -44,6 +44,7 @@ async fn a_full_node_says_so() {
             assert_eq!(busy.header("retry-after"), Some("1"));
         });
         slept.expect(200);
+        platform.idle(Duration::from_secs(20)).await;
         platform.get("/hello/").await.expect(200);
         assert_eq!(platform.metrics().await.value("wasmway_rejected_total", &[("reason", "node-busy")]), 1.0);
     }

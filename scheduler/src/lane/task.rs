@@ -106,7 +106,10 @@ impl Task {
         };
         running.meter().queued(waited);
         let turn = catch_unwind(AssertUnwindSafe(|| running.turn(cx, SLICE)));
-        let turn = turn.unwrap_or(Turn::Ended(Err(Failure::HostPanic)));
+        let turn = turn.unwrap_or_else(|_| {
+            running.meter().end(Some(Failure::HostPanic));
+            Turn::Ended(Err(Failure::HostPanic))
+        });
         let (used, answered) = (running.meter().last_turn(), running.has_answered());
         if let Turn::Ended(_) = turn {
             // Before the result is known: who sees it must find the slot free.
