@@ -8,7 +8,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::sync::Arc;
-use wasmway_scheduler::{Failure, Outcome, Receipt};
+use wasmway_scheduler::{Blame, Failure, Outcome, Receipt};
 
 /// What is written down when a request is over.
 pub(crate) struct Ending {
@@ -72,14 +72,9 @@ impl Ending {
 
     /// Says why a call failed, to those whom it concerns.
     fn explain(&self, cause: &str, outcome: Outcome) {
-        match outcome {
-            // Neither the function's doing nor ours, and as many as there are clients.
-            Outcome::Ok
-            | Outcome::Rejected
-            | Outcome::Cancelled
-            | Outcome::RequestTooLarge
-            | Outcome::RequestTooSlow => {}
-            Outcome::Unloadable | Outcome::PlatformError => {
+        match outcome.blame() {
+            Blame::NotOurs => {}
+            Blame::Platform => {
                 let Self { log, .. } = self;
                 tracing::error!(
                     namespace = log.namespace,
@@ -89,13 +84,7 @@ impl Ending {
                     "the platform failed a call"
                 );
             }
-            Outcome::Trap
-            | Outcome::NoResponse
-            | Outcome::MemoryLimit
-            | Outcome::CpuLimit
-            | Outcome::Timeout
-            | Outcome::HostLimit
-            | Outcome::ResponseTooLarge => self.log.write("platform", cause),
+            Blame::Function => self.log.write("platform", cause),
         }
     }
 }

@@ -85,7 +85,7 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     let connection = request.extensions_mut().remove::<Client>();
     // Once the body has been read, or is none, the server reads on, and notices by itself.
     let has_body = !request.body().is_end_stream();
-    let takes_trailers = server_timing::takes_trailers(&request);
+    let takes_trailers = served.server_timing && server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
     let call = plane.scheduler.invoke(&served.function, request, invocation);
     let Some(answer) = abandoned::unless_left(connection.clone(), call).await else {
@@ -100,9 +100,9 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
     client.head_sent();
     match answer.result {
         Ok(response) => {
-            let watched = connection.filter(|_| has_body && response.body().used().is_some());
+            let watched = connection.filter(|_| has_body && !response.body().is_whole());
             let response = match served.server_timing {
-                true => timed(response, &answer.used, takes_trailers),
+                true => timed(response, &answer.usage.so_far(), takes_trailers),
                 false => response.map(Body::new),
             };
             Ok(match watched {
@@ -113,7 +113,8 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
         Err(failure) => {
             let problem = Problem::of_failure(&failure);
             let explain = |problem: Problem| {
-                problem.explained(ending::cause(&failure, &answer.used), &answer.used, log.stderr_end())
+                let used = answer.usage.so_far();
+                problem.explained(ending::cause(&failure, &used), &used, log.stderr_end())
             };
             Err(if served.debug { explain(problem) } else { problem })
         }
@@ -124,8 +125,7 @@ async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<R
 fn timed(mut response: http::Response<ResponseBody>, used: &Receipt, takes_trailers: bool) -> Response {
     server_timing::add(response.headers_mut(), used);
     // A body of a given length has no place for trailers in HTTP/1.1.
-    let is_whole = response.body().used().is_none();
-    if is_whole || !takes_trailers || response.headers().contains_key(header::CONTENT_LENGTH) {
+    if response.body().is_whole() || !takes_trailers || response.headers().contains_key(header::CONTENT_LENGTH) {
         return response.map(Body::new);
     }
     server_timing::announce(response.headers_mut());

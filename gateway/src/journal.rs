@@ -8,7 +8,7 @@ use std::{
 };
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
-use wasmway_scheduler::{Function, LogSink, Outcome, OutputStream};
+use wasmway_scheduler::{Blame, Function, LogSink, Outcome, OutputStream};
 
 /// One line of a function's log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -77,19 +77,7 @@ pub(crate) struct InvocationDetail {
 impl InvocationDetail {
     /// Whether it failed by what it did itself, or by us: not by what its client did.
     fn is_failure(&self) -> bool {
-        use Outcome as O;
-        match self.record.outcome {
-            O::Ok | O::Cancelled | O::Rejected | O::RequestTooLarge | O::RequestTooSlow => false,
-            O::Trap
-            | O::NoResponse
-            | O::MemoryLimit
-            | O::CpuLimit
-            | O::Timeout
-            | O::HostLimit
-            | O::ResponseTooLarge
-            | O::Unloadable
-            | O::PlatformError => true,
-        }
+        self.record.outcome.blame() != Blame::NotOurs
     }
 }
 

@@ -84,6 +84,11 @@ impl ResponseBody {
 }
 
 impl ResponseBody {
+    /// True when the guest had said all when this was made.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.0, Kind::Whole(_))
+    }
+
     /// What the request has used by now, while its body is being written. `None` for a body that was whole from the
     /// start: there is nothing to add to what was known then.
     pub fn used(&self) -> Option<Receipt> {

@@ -3,29 +3,16 @@
 //! A program that a request needs compiled goes to the compiler directly: at most one deploy of each namespace is
 //! before it, however many are waiting.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use crate::by_namespace::{ByNamespace, Place};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Deploys of one namespace that wait while another of it has its turn.
 const WAITING: usize = 32;
 
-/// The namespaces that have a deploy under way.
+/// The namespaces that have a deploy under way. First come, first served in each.
 #[derive(Default)]
 pub(crate) struct DeployQueue {
-    lanes: Arc<Mutex<Lanes>>,
-}
-
-type Lanes = HashMap<String, Lane>;
-
-#[derive(Clone)]
-struct Lane {
-    /// First come, first served.
-    turn: Arc<Semaphore>,
-    /// Deploys that wait or have their turn.
-    deploys: usize,
+    turns: ByNamespace<Mutex<()>>,
 }
 
 /// As many deploys as may wait do so.
@@ -38,58 +25,25 @@ pub(crate) struct QueueFull;
 /// A deploy's turn, until it is dropped.
 pub(crate) struct Turn {
     // In this order: the next one goes on before this one is forgotten.
-    _turn: OwnedSemaphorePermit,
-    _place: Place,
+    _turn: OwnedMutexGuard<()>,
+    _place: Place<Mutex<()>>,
 }
 
 impl DeployQueue {
-    /// Waits until it is this deploy's turn in its namespace.
+    /// Waits until it is this deploy's turn in its namespace. A client that goes away gives its place up.
     pub(crate) async fn turn(&self, namespace: &str) -> Result<Turn, QueueFull> {
-        let (place, turn) = self.enter(namespace)?;
-        // Nobody closes it.
-        let turn = turn.acquire_owned().await.map_err(|_| QueueFull)?;
-        Ok(Turn { _turn: turn, _place: place })
+        // One has its turn, the others wait.
+        let (place, turn) = self.turns.enter(namespace, 1 + WAITING).ok_or(QueueFull)?;
+        Ok(Turn { _turn: turn.lock_owned().await, _place: place })
     }
-
-    fn enter(&self, namespace: &str) -> Result<(Place, Arc<Semaphore>), QueueFull> {
-        let mut lanes = lock(&self.lanes);
-        let new = || Lane { turn: Arc::new(Semaphore::new(1)), deploys: 0 };
-        let lane = lanes.entry(namespace.to_owned()).or_insert_with(new);
-        if lane.deploys > WAITING {
-            return Err(QueueFull);
-        }
-        lane.deploys += 1;
-        Ok((Place { lanes: self.lanes.clone(), namespace: namespace.to_owned() }, lane.turn.clone()))
-    }
-}
-
-/// A deploy that is counted. A client that goes away gives it up.
-struct Place {
-    lanes: Arc<Mutex<Lanes>>,
-    namespace: String,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut lanes = lock(&self.lanes);
-        if let Some(lane) = lanes.get_mut(&self.namespace) {
-            lane.deploys -= 1;
-            if lane.deploys == 0 {
-                lanes.remove(&self.namespace);
-            }
-        }
-    }
-}
-
-/// Counting cannot fail halfway, so that a panic elsewhere has left nothing half done.
-fn lock(lanes: &Mutex<Lanes>) -> MutexGuard<'_, Lanes> {
-    lanes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures::FutureExt;
+    use std::sync::{Arc, Mutex};
+    use tokio::sync::Semaphore;
 
     #[tokio::test]
     async fn a_namespace_has_one_turn_at_a_time_in_order() {
@@ -118,7 +72,7 @@ mod tests {
         waiting.pop();
         assert!(queue.turn("a").now_or_never().is_none());
         drop((turn, waiting));
-        assert!(lock(&queue.lanes).is_empty());
+        assert!(queue.turns.is_empty());
     }
 
     #[tokio::test]

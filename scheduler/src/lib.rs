@@ -7,6 +7,7 @@
 
 mod address;
 mod body;
+mod by_namespace;
 mod cdn_loop;
 mod code_cache;
 mod compile;
@@ -37,9 +38,9 @@ pub use compile_worker::run_compile_worker;
 pub use component::{ComponentSummary, Refusal, World};
 pub use function::Function;
 pub use limits::Limits;
-pub use meter::Receipt;
+pub use meter::{Receipt, Usage};
 pub use outbound::{AllowOrigin, OutboundPolicy};
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Blame, Failure, Outcome};
 pub use program::LoadSource;
 pub use scheduler::{
     Answer, EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,

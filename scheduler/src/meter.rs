@@ -99,7 +99,7 @@ pub(crate) enum Check {
 }
 
 /// Nanoseconds of CPU that this thread has used (CLOCK_THREAD_CPUTIME_ID).
-fn thread_cpu_ns() -> u64 {
+pub(crate) fn thread_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
@@ -302,6 +302,16 @@ impl Meter {
             status: self.status.get().copied(),
             failure: self.ended().unwrap_or(Some(Failure::Cancelled)),
         }
+    }
+}
+
+/// What a request is using, for those who want to know before its end.
+pub struct Usage(pub(crate) Arc<Meter>);
+
+impl Usage {
+    /// What it has used by now. Its end is known only where there is no response.
+    pub fn so_far(&self) -> Receipt {
+        self.0.receipt()
     }
 }
 

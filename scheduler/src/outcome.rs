@@ -72,7 +72,35 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Whose doing the end of an invocation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Nobody's, or the client's: there are as many of these as there are clients.
+    NotOurs,
+    Function,
+    Platform,
+}
+
 impl Outcome {
+    /// Whose doing it is.
+    pub fn blame(self) -> Blame {
+        match self {
+            Outcome::Ok
+            | Outcome::Rejected
+            | Outcome::Cancelled
+            | Outcome::RequestTooLarge
+            | Outcome::RequestTooSlow => Blame::NotOurs,
+            Outcome::Unloadable | Outcome::PlatformError => Blame::Platform,
+            Outcome::Trap
+            | Outcome::NoResponse
+            | Outcome::MemoryLimit
+            | Outcome::CpuLimit
+            | Outcome::Timeout
+            | Outcome::HostLimit
+            | Outcome::ResponseTooLarge => Blame::Function,
+        }
+    }
+
     /// The value of the label `outcome`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use crate::{
     instance::{self, Setup},
     lane::Lane,
     limits::Limits,
-    meter::{Meter, Receipt},
+    meter::{Meter, Receipt, Usage},
     outbound::{Outbound, RequestOutbound},
     outcome::Failure,
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
@@ -67,8 +67,8 @@ pub struct Invocation<F> {
 pub struct Answer {
     /// The response, whose body goes on from here, or why there is none.
     pub result: Result<Response<ResponseBody>, Failure>,
-    /// What the request has used by now. Its end is known only where there is no response.
-    pub used: Receipt,
+    /// What the request uses.
+    pub usage: Usage,
 }
 
 /// A component that is ready to run.
@@ -233,7 +233,7 @@ impl Scheduler {
         if let Err(failure) = &result {
             meter.end(Some(failure.clone()));
         }
-        Answer { result, used: meter.receipt() }
+        Answer { result, usage: Usage(meter) }
     }
 
     async fn run<B>(

@@ -6,10 +6,8 @@
 //! at most, until a canary comes back: an errand that one of the threads has to run in passable time.
 
 use super::{Shared, Waiting};
-use rustix::{
-    thread::Pid,
-    time::{ClockId, clock_gettime},
-};
+use crate::meter::thread_cpu_ns;
+use rustix::thread::Pid;
 use std::{
     fs, io,
     sync::{
@@ -55,8 +53,8 @@ impl Post {
 
     /// Runs the errand: to have been on a CPU for a while.
     pub(super) fn run_errand(&self) {
-        let begun = clock_gettime(ClockId::ThreadCPUTime);
-        while Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - begun).is_ok_and(|been| been < ERRAND) {
+        let begun = thread_cpu_ns();
+        while Duration::from_nanos(thread_cpu_ns() - begun) < ERRAND {
             std::hint::spin_loop();
         }
         self.canary.store(HOME, SeqCst);
@@ -88,10 +86,7 @@ fn step_in(shared: &Arc<Shared>, post: &Post) {
         }
         let end = Instant::now() + ERRAND_TIME;
         while let Some((ticket, Waiting { task, since })) = shared.next_before(end) {
-            let begun = clock_gettime(ClockId::ThreadCPUTime);
-            task.turn(ticket, since.elapsed());
-            let took = Duration::try_from(clock_gettime(ClockId::ThreadCPUTime) - begun).unwrap_or_default();
-            thread::sleep(took * REST);
+            thread::sleep(task.turn(ticket, since.elapsed()) * REST);
         }
         is_back = post.canary.load(SeqCst) == HOME;
     }

@@ -66,8 +66,8 @@ impl Task {
         })
     }
 
-    /// Gives it a turn, for which it has waited so long.
-    pub(super) fn turn(self: &Arc<Self>, mut ticket: Ticket, waited: Duration) {
+    /// Gives it a turn, for which it has waited so long. Returns the CPU time that it took.
+    pub(super) fn turn(self: &Arc<Self>, mut ticket: Ticket, waited: Duration) -> Duration {
         self.state.store(RUNNING, SeqCst);
         let waker = Waker::from(self.clone());
         let Took { turn, used, answered } = self.run(&mut Context::from_waker(&waker), waited);
@@ -95,6 +95,7 @@ impl Task {
         if tell {
             self.waiter.wake();
         }
+        used
     }
 
     /// Lets the guest run until it waits, ends or has had its slice.

@@ -1,9 +1,7 @@
 //! How many outbound requests there may be at once: of one request, of one namespace, on the node.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use crate::by_namespace::{ByNamespace, Place};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// On the node.
@@ -16,13 +14,12 @@ const OPEN_REQUESTS: usize = 16;
 /// The counts that all requests share.
 pub(super) struct NodePermits {
     node: Arc<Semaphore>,
-    /// Namespaces with a request open.
-    namespaces: Arc<Mutex<HashMap<String, usize>>>,
+    namespaces: ByNamespace<()>,
 }
 
 impl Default for NodePermits {
     fn default() -> Self {
-        Self { node: Arc::new(Semaphore::new(NODE_REQUESTS)), namespaces: Arc::default() }
+        Self { node: Arc::new(Semaphore::new(NODE_REQUESTS)), namespaces: ByNamespace::default() }
     }
 }
 
@@ -38,7 +35,7 @@ impl Default for RequestPermits {
 /// A place in every count, held until the last byte of the answer.
 pub(super) struct Permits {
     _request: OwnedSemaphorePermit,
-    _namespace: NamespacePlace,
+    _namespace: Place<()>,
     _node: OwnedSemaphorePermit,
 }
 
@@ -47,40 +44,10 @@ impl NodePermits {
     pub(super) fn take(&self, request: &RequestPermits, namespace: &str) -> Option<Permits> {
         Some(Permits {
             _request: request.0.clone().try_acquire_owned().ok()?,
-            _namespace: self.enter(namespace)?,
+            _namespace: self.namespaces.enter(namespace, NAMESPACE_REQUESTS)?.0,
             _node: self.node.clone().try_acquire_owned().ok()?,
         })
     }
-
-    fn enter(&self, namespace: &str) -> Option<NamespacePlace> {
-        let mut namespaces = lock(&self.namespaces);
-        let open = namespaces.get(namespace).copied().unwrap_or(0);
-        if open >= NAMESPACE_REQUESTS {
-            return None;
-        }
-        namespaces.insert(namespace.to_owned(), open + 1);
-        Some(NamespacePlace { namespaces: self.namespaces.clone(), namespace: namespace.to_owned() })
-    }
-}
-
-struct NamespacePlace {
-    namespaces: Arc<Mutex<HashMap<String, usize>>>,
-    namespace: String,
-}
-
-impl Drop for NamespacePlace {
-    fn drop(&mut self) {
-        let mut namespaces = lock(&self.namespaces);
-        match namespaces.get_mut(&self.namespace) {
-            Some(open) if *open > 1 => *open -= 1,
-            _ => drop(namespaces.remove(&self.namespace)),
-        }
-    }
-}
-
-/// Counting cannot fail halfway, so that a panic elsewhere has left nothing half done.
-fn lock(namespaces: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, usize>> {
-    namespaces.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -106,6 +73,6 @@ mod tests {
         drop(many);
         assert_eq!(of_request("z").0, OPEN_REQUESTS, "what is dropped is free again");
         drop(others);
-        assert!(lock(&node.namespaces).is_empty());
+        assert!(node.namespaces.is_empty());
     }
 }
