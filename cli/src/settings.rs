@@ -19,7 +19,7 @@ use wasmway_registry::manifest::ByteSize;
 
 pub(crate) use origin::{Origin, Resolved};
 pub(crate) use reading::read;
-pub(crate) use values::{Domain, LogFormat};
+pub(crate) use values::{Domain, LogFormat, TargetCpu};
 use values::{address, between, lasting, log_filter, switch};
 
 /// What `wasmway up` and `wasmway config show` take.
@@ -136,6 +136,10 @@ pub(crate) struct Settings {
         value_parser = between(ByteSize::mib(16)..=ByteSize::gib(1024)),
     )]
     pub(crate) program_cache: ByteSize,
+
+    /// Processor that functions are compiled for
+    #[arg(long, env = "WASMWAY_TARGET_CPU", value_name = "CPU", value_enum, default_value_t = TargetCpu::Native)]
+    pub(crate) target_cpu: TargetCpu,
 
     /// Memory that compiling one component may use
     #[arg(

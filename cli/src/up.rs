@@ -5,6 +5,7 @@ mod logging;
 mod shutdown;
 
 use anyhow::Context;
+use wasmway_gateway::AccessLogForm;
 
 use crate::cli::{Globals, UpArguments};
 use crate::failure::Failure;
@@ -13,20 +14,20 @@ use crate::settings::Settings;
 /// Serves until it is told to stop, and has drained.
 pub(crate) fn run(arguments: UpArguments, globals: &Globals) -> Result<(), Failure> {
     let settings = arguments.server.settings;
-    logging::start(settings.log_format, settings.log_level.clone());
+    let access_log = logging::start(settings.log_format, settings.log_level.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, arguments.example.then_some(globals)))?;
+    runtime.block_on(serve(settings, access_log, arguments.example.then_some(globals)))?;
     Ok(())
 }
 
 /// Runs the platform; `example` is set when the example function is wanted, and says whose it is.
-async fn serve(settings: Settings, example: Option<&Globals>) -> anyhow::Result<()> {
+async fn serve(settings: Settings, access_log: AccessLogForm, example: Option<&Globals>) -> anyhow::Result<()> {
     let data_dir = settings.data_dir.data_dir.clone();
-    let platform = wasmway_gateway::run(config(settings), shutdown::requested());
+    let platform = wasmway_gateway::run(config(settings, access_log), shutdown::requested());
     tokio::pin!(platform);
     if let Some(globals) = example {
         tokio::select! {
@@ -43,7 +44,7 @@ async fn serve(settings: Settings, example: Option<&Globals>) -> anyhow::Result<
 }
 
 /// The gateway's view of the settings.
-fn config(settings: Settings) -> wasmway_gateway::Config {
+fn config(settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
     wasmway_gateway::Config {
         data_dir: settings.data_dir.data_dir,
         listen: settings.listen,
@@ -58,6 +59,7 @@ fn config(settings: Settings) -> wasmway_gateway::Config {
         max_connections: settings.max_connections,
         max_requests: settings.max_requests,
         program_cache: settings.program_cache.as_u64(),
+        target_cpu: settings.target_cpu.into(),
         compile_memory: settings.compile_memory.as_u64(),
         compile_cpu: settings.compile_cpu,
         compile_timeout: settings.compile_timeout,
@@ -67,6 +69,7 @@ fn config(settings: Settings) -> wasmway_gateway::Config {
         memory_pressure: settings.memory_pressure,
         max_header_bytes: settings.max_header_bytes.as_u64() as usize,
         outbound_allow_private: settings.outbound_allow_private,
+        access_log,
         log_lines: settings.log_lines as usize,
     }
 }

@@ -1,6 +1,9 @@
 //! Which function a request is for, as its address says.
 
-use http::{Request, Uri, uri::Authority};
+use http::{
+    Request, Uri,
+    uri::{self, Authority, PathAndQuery, Scheme},
+};
 
 /// The parts of a request's address that routing looks at.
 pub(crate) struct Address<'a> {
@@ -8,6 +11,8 @@ pub(crate) struct Address<'a> {
     pub(crate) host: Option<&'a str>,
     /// Path, beginning with `/`.
     pub(crate) path: &'a str,
+    /// Host and port, as sent.
+    pub(crate) authority: Option<Authority>,
 }
 
 /// A request without the host that its protocol version asks for, or with one that is none.
@@ -23,35 +28,46 @@ impl<'a> Address<'a> {
         if hosts.next().is_some() {
             return Err(NoHost);
         }
-        let host = match (request.uri().authority(), header) {
-            (Some(authority), _) => Some(authority.host()),
-            (None, Some(value)) => Some(host_of(value.to_str().map_err(|_| NoHost)?)?),
-            (None, None) if request.version() < http::Version::HTTP_11 => None,
+        let (host, authority) = match (request.uri().authority(), header) {
+            (Some(authority), _) => (Some(authority.host()), Some(authority.clone())),
+            (None, Some(value)) => {
+                let (host, authority) = host_of(value.to_str().map_err(|_| NoHost)?)?;
+                (Some(host), Some(authority))
+            }
+            (None, None) if request.version() < http::Version::HTTP_11 => (None, None),
             (None, None) => return Err(NoHost),
         };
-        Ok(Self { host, path })
+        Ok(Self { host, path, authority })
     }
 }
 
-/// The host of a `Host` header.
-fn host_of(value: &str) -> Result<&str, NoHost> {
+/// The host of a `Host` header, and the whole of it.
+fn host_of(value: &str) -> Result<(&str, Authority), NoHost> {
     if value.is_empty() || value.contains(['@', '/', '?', '#']) {
         return Err(NoHost);
     }
     // Checked by the URI parser, which allows no more than RFC 3986 does.
-    value.parse::<Authority>().map_err(|_| NoHost)?;
-    match value.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map(|(address, _)| address).ok_or(NoHost),
-        None => Ok(value.rsplit_once(':').map_or(value, |(host, _)| host)),
-    }
+    let authority = value.parse::<Authority>().map_err(|_| NoHost)?;
+    let host = match value.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map(|(address, _)| address).ok_or(NoHost)?,
+        None => value.rsplit_once(':').map_or(value, |(host, _)| host),
+    };
+    Ok((host, authority))
 }
 
 /// The URI with the first `prefix` bytes of its path taken away, with `authority` before it.
 pub(crate) fn below(uri: &Uri, prefix: usize, authority: Authority) -> Result<Uri, http::Error> {
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     let rest = path_and_query.get(prefix..).unwrap_or("");
-    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-    Uri::builder().scheme("http").authority(authority).path_and_query(rest).build()
+    let mut parts = uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(match rest {
+        "" | "/" => PathAndQuery::from_static("/"),
+        _ if rest.starts_with('/') => PathAndQuery::try_from(rest)?,
+        _ => PathAndQuery::try_from(format!("/{rest}"))?,
+    });
+    Ok(Uri::from_parts(parts)?)
 }
 
 #[cfg(test)]

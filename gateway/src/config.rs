@@ -1,6 +1,8 @@
 //! What a gateway is told at its start.
 
+use crate::access_log::AccessLogForm;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use wasmway_scheduler::TargetCpu;
 
 /// The settings of one process. The command line has their defaults and explains each.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub max_requests: u32,
     /// Bytes of native code kept loaded.
     pub program_cache: u64,
+    /// The processor that functions are compiled for.
+    pub target_cpu: TargetCpu,
     /// Bytes of memory that compiling one component may use.
     pub compile_memory: u64,
     /// CPU time that compiling one component may use.
@@ -49,6 +53,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// Functions may reach private addresses that their allow-list names: for development only.
     pub outbound_allow_private: bool,
+    /// How the access log is written.
+    pub access_log: AccessLogForm,
     /// Lines of output that are kept for each function.
     pub log_lines: usize,
 }

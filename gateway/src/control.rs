@@ -15,7 +15,8 @@ mod views;
 pub(crate) use attempts::Attempts;
 
 use crate::{
-    catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem, token::AdminToken,
+    catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem,
+    request_id::RequestId, token::AdminToken,
 };
 use axum::{
     Router,
@@ -84,17 +85,17 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
 
 /// Gives every answer an id, and every problem the same.
 async fn identify(request: Request, next: middleware::Next) -> Response {
-    let id = forwarding::request_id(request.headers());
+    let id = RequestId::of(request.headers());
     let (version, has_body) = (request.version(), !request.body().is_end_stream());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = problem.with_request_id(&id).into_response();
+        response = problem.with_request_id(id.as_str()).into_response();
         // A body that nobody reads to its end stands between this request and a next one.
         if has_body {
             forwarding::ask_to_leave(response.headers_mut(), version);
         }
     }
-    forwarding::set_request_id(response.headers_mut(), &id);
+    id.put(response.headers_mut());
     guard_page(response.headers_mut());
     response
 }

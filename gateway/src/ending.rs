@@ -1,37 +1,39 @@
 //! The end of a request: what it used and how it went, told to all whom it concerns.
 
 use crate::{
+    access_log::AccessLog,
     journal::{InvocationDetail, InvocationRecord, RequestLog},
     pace::Verdict,
     problem::Problem,
-    route_table::Served,
 };
+use http::Method;
 use jiff::Timestamp;
 use std::sync::Arc;
 use wasmway_scheduler::{Blame, Failure, Outcome, Receipt};
 
 /// What is written down when a request is over.
 pub(crate) struct Ending {
-    pub(crate) served: Arc<Served>,
     pub(crate) log: Arc<RequestLog>,
+    pub(crate) access_log: Arc<AccessLog>,
     /// What became of the client that sends the body.
     pub(crate) client: Verdict,
     pub(crate) time: Timestamp,
-    pub(crate) method: String,
+    pub(crate) method: Method,
     /// As the function sees it.
     pub(crate) path: String,
 }
 
 impl Ending {
     pub(crate) fn record(self, mut receipt: Receipt) {
-        if self.client.is_too_slow() {
+        let Self { log, access_log, client, time, method, path } = self;
+        if client.is_too_slow() {
             // Whatever the function made of a body that broke off was the client's doing.
             receipt.failure = Some(Failure::RequestTooSlow);
-            receipt.status = receipt.status.filter(|_| !self.client.is_told());
-        } else if self.client.is_broken() && receipt.failure.is_some() {
+            receipt.status = receipt.status.filter(|_| !client.is_told());
+        } else if client.is_broken() && receipt.failure.is_some() {
             receipt.failure = Some(Failure::Cancelled);
         }
-        self.served.metrics.observe(&receipt);
+        log.served.metrics.observe(&receipt);
         let outcome = receipt.outcome();
         let status = receipt.status.or_else(|| {
             let failure = receipt.failure.as_ref()?;
@@ -39,16 +41,16 @@ impl Ending {
         });
         let cause = receipt.failure.as_ref().map(|failure| cause(failure, &receipt));
         if let Some(cause) = &cause {
-            self.explain(cause, outcome);
+            explain(&log, cause, outcome);
         }
         let record = InvocationRecord {
-            time: self.time,
-            request_id: self.log.request_id.clone(),
-            namespace: self.log.namespace.clone(),
-            function: self.log.function.clone(),
-            version: self.log.version,
-            method: self.method,
-            path: self.path,
+            time,
+            request_id: log.request_id.clone(),
+            namespace: log.function().namespace().clone(),
+            function: log.function().name().clone(),
+            version: log.function().version(),
+            method,
+            path,
             status: status.map_or(0, |status| status.as_u16()),
             outcome,
             cpu_us: receipt.cpu.as_micros() as u64,
@@ -62,30 +64,30 @@ impl Ending {
             outbound_bytes: receipt.outbound_bytes,
             error: cause,
         };
-        access_line(&record);
+        let stderr = record.error.as_ref().and_then(|_| log.stderr_end());
+        let detail = Arc::new(InvocationDetail { record, stderr });
         // What was turned away did not run: it must not push what did out of the journal.
         if outcome != Outcome::Rejected {
-            let stderr = record.error.as_ref().and_then(|_| self.log.stderr_end());
-            self.served.journal.record(InvocationDetail { record, stderr });
+            log.served.journal.record(detail.clone());
         }
+        access_log.write(detail);
     }
+}
 
-    /// Says why a call failed, to those whom it concerns.
-    fn explain(&self, cause: &str, outcome: Outcome) {
-        match outcome.blame() {
-            Blame::NotOurs => {}
-            Blame::Platform => {
-                let Self { log, .. } = self;
-                tracing::error!(
-                    namespace = log.namespace,
-                    function = log.function,
-                    request_id = log.request_id,
-                    cause,
-                    "the platform failed a call"
-                );
-            }
-            Blame::Function => self.log.write("platform", cause),
+/// Says why a call failed, to those whom it concerns.
+fn explain(log: &RequestLog, cause: &str, outcome: Outcome) {
+    match outcome.blame() {
+        Blame::NotOurs => {}
+        Blame::Platform => {
+            tracing::error!(
+                namespace = &**log.function().namespace(),
+                function = &**log.function().name(),
+                request_id = log.request_id.as_str(),
+                cause,
+                "the platform failed a call"
+            );
         }
+        Blame::Function => log.write("platform", cause),
     }
 }
 
@@ -113,27 +115,4 @@ pub(crate) fn cause(failure: &Failure, used: &Receipt) -> String {
         | Failure::HostPanic
         | Failure::Cancelled => failure.to_string(),
     }
-}
-
-fn access_line(record: &InvocationRecord) {
-    tracing::info!(
-        target: "wasmway::access",
-        namespace = record.namespace,
-        function = record.function,
-        version = record.version,
-        request_id = record.request_id,
-        method = record.method,
-        path = record.path,
-        status = record.status,
-        outcome = record.outcome.as_str(),
-        wall_us = record.wall_us,
-        queued_us = record.queued_us,
-        cpu_us = record.cpu_us,
-        memory_bytes = record.memory_bytes,
-        bytes_in = record.bytes_in,
-        bytes_out = record.bytes_out,
-        outbound_requests = record.outbound_requests,
-        outbound_bytes = record.outbound_bytes,
-        cold = record.cold,
-    );
 }

@@ -1,38 +1,28 @@
 //! What a request says about its way here, on to the function.
 
-use crate::address;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, uri::Authority};
-use std::net::{IpAddr, SocketAddr};
+use crate::{address, request_id::RequestId};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Authority};
+use std::net::SocketAddr;
 
-/// Where a connection came from; put into every request's extensions by the listener.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+/// Where a connection came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Its IP address, as functions are told of it.
+    text: HeaderValue,
+}
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+impl Peer {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let text = address.ip().to_canonical().to_string();
+        Self { address, text: HeaderValue::try_from(text).expect("an address is visible ASCII") }
+    }
+}
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-
-/// Bytes of a request id that a client may choose.
-const REQUEST_ID_BYTES: usize = 128;
-
-/// The request's id: the client's own where it is a short, plain word, else a new one (UUID version 7).
-pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
-    headers
-        .get(&REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain))
-        .map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
-}
-
-/// Puts the id on an answer.
-pub(crate) fn set_request_id(headers: &mut HeaderMap, id: &str) {
-    if let Ok(value) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, value);
-    }
-}
 
 /// Says that the connection ends with this answer. HTTP/2 has no such header, and needs none.
 pub(crate) fn ask_to_leave(headers: &mut HeaderMap, version: Version) {
@@ -45,31 +35,37 @@ pub(crate) fn ask_to_leave(headers: &mut HeaderMap, version: Version) {
 pub(crate) struct Hop<'a> {
     /// Bytes of the path that led to the function.
     pub(crate) prefix: usize,
-    pub(crate) request_id: &'a str,
+    /// The host that the client asked; a client of HTTP/1.0 may name none.
+    pub(crate) authority: Option<Authority>,
+    pub(crate) request_id: &'a RequestId,
+    pub(crate) peer: &'a Peer,
     /// Whether what the client says about its way here is taken for true.
     pub(crate) trusted: bool,
-    /// Stands in for the host of a client of HTTP/1.0 that names none.
+    /// Stands in for a host that nobody named.
     pub(crate) own_address: SocketAddr,
 }
 
+/// Headers that are set on the way, at most.
+const SET: usize = 6;
+
 /// Makes of the request that came the one that the function gets. `traceparent` and everything else
 /// passes on untouched.
-pub(crate) fn rewrite<B>(request: &mut Request<B>, hop: &Hop<'_>) -> Result<(), http::Error> {
-    let authority = authority(request, hop.own_address)?;
-    let prefix = HeaderValue::from_str(&request.uri().path()[..hop.prefix])?;
-    let uri = address::below(request.uri(), hop.prefix, authority.clone())?;
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    *request.uri_mut() = uri;
+pub(crate) fn rewrite<B>(request: &mut Request<B>, hop: Hop<'_>) -> Result<(), http::Error> {
+    let authority = match hop.authority {
+        Some(authority) => authority,
+        None => Authority::try_from(hop.own_address.to_string())?,
+    };
     let host = HeaderValue::from_str(authority.as_str())?;
+    let uri = address::below(request.uri(), hop.prefix, authority)?;
+    let uri = std::mem::replace(request.uri_mut(), uri);
     let headers = request.headers_mut();
-    headers.insert(REQUEST_ID, HeaderValue::from_str(hop.request_id)?);
-    if let Some(peer) = peer {
-        forwarded_for(headers, peer, hop.trusted)?;
-    }
+    headers.reserve(SET);
+    hop.request_id.put(headers);
+    forwarded_for(headers, hop.peer, hop.trusted)?;
     set(headers, FORWARDED_HOST, host, hop.trusted);
     set(headers, FORWARDED_PROTO, HeaderValue::from_static("http"), hop.trusted);
     if hop.prefix > 0 {
-        headers.insert(FORWARDED_PREFIX, prefix);
+        headers.insert(FORWARDED_PREFIX, HeaderValue::from_str(&uri.path()[..hop.prefix])?);
     } else {
         headers.remove(FORWARDED_PREFIX);
     }
@@ -85,34 +81,15 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool
     }
 }
 
-fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr, trusted: bool) -> Result<(), http::Error> {
-    let came_by: Vec<&str> = if trusted {
-        headers.get_all(&FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect()
-    } else {
-        Vec::new()
+fn forwarded_for(headers: &mut HeaderMap, peer: &Peer, trusted: bool) -> Result<(), http::Error> {
+    let came_by = headers.get_all(&FORWARDED_FOR).iter().filter(|_| trusted);
+    let came_by: String = came_by.filter_map(|value| value.to_str().ok()).map(|hop| format!("{hop}, ")).collect();
+    let value = match came_by.as_str() {
+        "" => peer.text.clone(),
+        _ => HeaderValue::try_from(came_by + peer.text.to_str().unwrap_or_default())?,
     };
-    let value = came_by.iter().map(|hop| format!("{hop}, ")).collect::<String>() + &peer.to_canonical().to_string();
-    headers.insert(FORWARDED_FOR, HeaderValue::from_str(&value)?);
+    headers.insert(FORWARDED_FOR, value);
     Ok(())
-}
-
-fn authority<B>(request: &Request<B>, own: SocketAddr) -> Result<Authority, http::Error> {
-    if let Some(authority) = request.uri().authority() {
-        return Ok(authority.clone());
-    }
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let text = host.map_or_else(|| own.to_string(), str::to_owned);
-    Ok(Uri::builder()
-        .scheme("http")
-        .authority(text)
-        .path_and_query("/")
-        .build()?
-        .into_parts()
-        .authority
-        .unwrap_or_else(
-            // Set three calls before.
-            || unreachable!("a URI that was built with an authority has one"),
-        ))
 }
 
 #[cfg(test)]
@@ -125,9 +102,15 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let mut request = builder.body(()).unwrap();
-        request.extensions_mut().insert(Peer("192.0.2.7:1234".parse().unwrap()));
-        let hop = Hop { prefix: 6, request_id: "id-1", trusted, own_address: "127.0.0.1:8080".parse().unwrap() };
-        rewrite(&mut request, &hop).unwrap();
+        let hop = Hop {
+            prefix: 6,
+            authority: Some(Authority::from_static("example.com:8080")),
+            request_id: &RequestId::from("id-1"),
+            peer: &Peer::new("192.0.2.7:1234".parse().unwrap()),
+            trusted,
+            own_address: "127.0.0.1:8080".parse().unwrap(),
+        };
+        rewrite(&mut request, hop).unwrap();
         request
     }
 
@@ -157,17 +140,5 @@ mod tests {
         let request = rewritten(true, &lies);
         assert_eq!(header(&request, "x-forwarded-for"), Some("1.1.1.1, 192.0.2.7"));
         assert_eq!(header(&request, "x-forwarded-proto"), Some("https"));
-    }
-
-    #[test]
-    fn takes_a_plain_request_id_and_makes_one_for_any_other() {
-        let id = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-request-id", value.parse().unwrap());
-            request_id(&headers)
-        };
-        assert_eq!(id("abc-123"), "abc-123");
-        assert_ne!(id("a b"), "a b");
-        assert_ne!(id(&"x".repeat(129)).len(), 129);
     }
 }

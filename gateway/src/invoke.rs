@@ -2,29 +2,30 @@
 
 use crate::{
     abandoned::{self, WatchedBody},
+    access_log::AccessLog,
     address::Address,
     catalog::Catalog,
     ending::{self, Ending},
     forwarding::{self, Hop},
     journal::RequestLog,
-    listener::Drain,
+    listener::{Arrival, Drain, Handler},
     metrics::Metrics,
     pace::{Pace, PacedBody, Verdict},
-    patient_stream::Client,
     pressure::Pressure,
     problem::Problem,
+    request_id::RequestId,
     route_table::Served,
     server_timing::{self, TimedBody},
 };
 use axum::{
     body::Body,
-    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use http::{StatusCode, header};
+use http::{Request, StatusCode, header, uri::Authority};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use std::{net::SocketAddr, sync::Arc};
 use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
@@ -34,6 +35,7 @@ pub(crate) struct DataPlane {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) access_log: Arc<AccessLog>,
     pub(crate) drain: Drain,
     pub(crate) pressure: Pressure,
     pub(crate) own_address: SocketAddr,
@@ -41,48 +43,52 @@ pub(crate) struct DataPlane {
     pub(crate) pace: Pace,
 }
 
-/// The routes of the data plane: every path belongs to the functions.
-pub(crate) fn router(plane: Arc<DataPlane>) -> axum::Router {
-    axum::Router::new().fallback(invoke).with_state(plane)
-}
-
-async fn invoke(State(plane): State<Arc<DataPlane>>, request: Request) -> Response {
-    let id = forwarding::request_id(request.headers());
-    let version = request.version();
-    let has_body = !request.body().is_end_stream();
-    let (mut response, refused) = match dispatch(&plane, request, &id).await {
-        Ok(response) => (response, false),
-        Err(problem) => (problem.with_request_id(&id).into_response(), true),
-    };
-    forwarding::set_request_id(response.headers_mut(), &id);
-    // A body that nobody reads to its end stands between this request and a next one.
-    if plane.drain.is_closing() || (refused && has_body) {
-        forwarding::ask_to_leave(response.headers_mut(), version);
+/// Every path belongs to the functions: there is no router before them.
+impl Handler for Arc<DataPlane> {
+    async fn handle(self, request: Request<Incoming>, arrival: Arrival) -> Response {
+        let id = RequestId::of(request.headers());
+        let version = request.version();
+        let has_body = !request.body().is_end_stream();
+        let request = request.map(|body| if has_body { Body::new(body) } else { Body::empty() });
+        let (mut response, refused) = match dispatch(&self, request, arrival, &id).await {
+            Ok(response) => (response, false),
+            Err(problem) => (problem.with_request_id(id.as_str()).into_response(), true),
+        };
+        id.put(response.headers_mut());
+        // A body that nobody reads to its end stands between this request and a next one.
+        if self.drain.is_closing() || (refused && has_body) {
+            forwarding::ask_to_leave(response.headers_mut(), version);
+        }
+        response
     }
-    response
 }
 
 /// Finds the function and runs it.
-async fn dispatch(plane: &DataPlane, mut request: Request, id: &str) -> Result<Response, Problem> {
-    let (served, prefix) = find(plane, &request)?;
+async fn dispatch(
+    plane: &DataPlane,
+    mut request: Request<Body>,
+    Arrival { peer, client: connection }: Arrival,
+    id: &RequestId,
+) -> Result<Response, Problem> {
+    let Destination { served, prefix, authority } = find(plane, &request)?;
     refuse_loop(plane, &request)?;
     if plane.pressure.is_high() {
         plane.metrics.rejected("memory-pressure");
         return Err(Problem::memory_pressure());
     }
-    let hop = Hop { prefix, request_id: id, trusted: plane.trust_forwarded, own_address: plane.own_address };
-    forwarding::rewrite(&mut request, &hop).map_err(|error| bad_request(plane, &error.to_string()))?;
-    let (mut request, client) = prepare_body(request, plane.pace).await;
-    let log = Arc::new(RequestLog::new(served.journal.clone(), &served.function, id));
+    let (trusted, own_address) = (plane.trust_forwarded, plane.own_address);
+    let hop = Hop { prefix, authority, request_id: id, peer: &peer, trusted, own_address };
+    forwarding::rewrite(&mut request, hop).map_err(|error| bad_request(plane, &error.to_string()))?;
+    let (request, client) = prepare_body(request, plane.pace).await;
+    let log = Arc::new(RequestLog::new(served.clone(), id.clone()));
     let ending = Ending {
-        served: served.clone(),
         log: log.clone(),
+        access_log: plane.access_log.clone(),
         client: client.clone(),
         time: Timestamp::now(),
-        method: request.method().to_string(),
+        method: request.method().clone(),
         path: request.uri().path().to_owned(),
     };
-    let connection = request.extensions_mut().remove::<Client>();
     // Once the body has been read, or is none, the server reads on, and notices by itself.
     let has_body = !request.body().is_end_stream();
     let takes_trailers = served.server_timing && server_timing::takes_trailers(&request);
@@ -132,7 +138,15 @@ fn timed(mut response: http::Response<ResponseBody>, used: &Receipt, takes_trail
     response.map(|body| Body::new(TimedBody::new(body)))
 }
 
-fn find(plane: &DataPlane, request: &Request) -> Result<(Arc<Served>, usize), Problem> {
+/// Where a request goes.
+struct Destination {
+    served: Arc<Served>,
+    /// Bytes of the path that led there.
+    prefix: usize,
+    authority: Option<Authority>,
+}
+
+fn find(plane: &DataPlane, request: &Request<Body>) -> Result<Destination, Problem> {
     let address = Address::of(request).map_err(|_| bad_request(plane, "the request names no host, or not just one"))?;
     let table = plane.catalog.table();
     let Some(found) = table.find(&address) else {
@@ -141,14 +155,14 @@ fn find(plane: &DataPlane, request: &Request) -> Result<(Arc<Served>, usize), Pr
             "no function answers at this address; call /FUNCTION/ or /FUNCTION.NAMESPACE/, or deploy one first",
         ));
     };
-    Ok((found.served.clone(), found.prefix))
+    Ok(Destination { served: found.served.clone(), prefix: found.prefix, authority: address.authority.clone() })
 }
 
 /// How often a request may come through functions on its way: calling each other is fine, calling each other for ever is not.
 const PASSES: usize = 8;
 
 /// Ends a loop of functions that call each other, or themselves. `CDN-Loop` says how far it has come.
-fn refuse_loop(plane: &DataPlane, request: &Request) -> Result<(), Problem> {
+fn refuse_loop(plane: &DataPlane, request: &Request<Body>) -> Result<(), Problem> {
     let passes = wasmway_scheduler::passes(request.headers());
     if passes <= PASSES {
         return Ok(());
@@ -165,7 +179,7 @@ fn bad_request(plane: &DataPlane, detail: &str) -> Problem {
 
 /// Puts a limit on how slow the body may come. A client that waits for `100 Continue` gets it now: a
 /// function that answers before it reads would keep it waiting.
-async fn prepare_body(request: Request, pace: Pace) -> (Request, Verdict) {
+async fn prepare_body(request: Request<Body>, pace: Pace) -> (Request<Body>, Verdict) {
     if request.body().is_end_stream() {
         return (request, Verdict::default());
     }

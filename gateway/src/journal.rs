@@ -1,7 +1,9 @@
 //! What a function printed and how its calls went, lately: bounded, in memory.
 
+use crate::{request_id::RequestId, route_table::Served};
+use http::Method;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -31,11 +33,18 @@ pub(crate) struct InvocationRecord {
     /// When it came (RFC 3339).
     #[schema(value_type = String, format = DateTime)]
     pub(crate) time: Timestamp,
-    pub(crate) request_id: String,
-    pub(crate) namespace: String,
-    pub(crate) function: String,
+    #[schema(value_type = String)]
+    pub(crate) request_id: RequestId,
+    #[serde(serialize_with = "name")]
+    #[schema(value_type = String)]
+    pub(crate) namespace: Arc<str>,
+    #[serde(serialize_with = "name")]
+    #[schema(value_type = String)]
+    pub(crate) function: Arc<str>,
     pub(crate) version: u32,
-    pub(crate) method: String,
+    #[serde(serialize_with = "method_name")]
+    #[schema(value_type = String)]
+    pub(crate) method: Method,
     /// As the function saw it, without the query.
     pub(crate) path: String,
     /// The status that the client got; 0 when it left before there was one.
@@ -103,9 +112,9 @@ pub(crate) struct Journal {
 struct Recent {
     lines: VecDeque<Arc<LogLine>>,
     line_bytes: usize,
-    invocations: VecDeque<InvocationDetail>,
+    invocations: VecDeque<Arc<InvocationDetail>>,
     /// Older than those.
-    failures: VecDeque<InvocationDetail>,
+    failures: VecDeque<Arc<InvocationDetail>>,
 }
 
 impl Journal {
@@ -131,13 +140,13 @@ impl Journal {
         let _ = self.live.send(line);
     }
 
-    pub(crate) fn record(&self, invocation: InvocationDetail) {
+    pub(crate) fn record(&self, invocation: Arc<InvocationDetail>) {
         let mut recent = self.recent();
         recent.invocations.push_back(invocation);
         if recent.invocations.len() <= INVOCATIONS {
             return;
         }
-        let oldest = recent.invocations.pop_front().filter(InvocationDetail::is_failure);
+        let oldest = recent.invocations.pop_front().filter(|oldest| oldest.is_failure());
         recent.failures.extend(oldest);
         if recent.failures.len() > FAILURES {
             recent.failures.pop_front();
@@ -145,10 +154,10 @@ impl Journal {
     }
 
     /// The call with that id; the latest, where clients gave the same id to more than one.
-    pub(crate) fn invocation(&self, request_id: &str) -> Option<InvocationDetail> {
+    pub(crate) fn invocation(&self, request_id: &str) -> Option<Arc<InvocationDetail>> {
         let recent = self.recent();
         let mut newest_first = recent.invocations.iter().rev().chain(recent.failures.iter().rev());
-        newest_first.find(|invocation| invocation.record.request_id == request_id).cloned()
+        newest_first.find(|invocation| invocation.record.request_id.as_str() == request_id).cloned()
     }
 
     /// The latest `tail` lines, oldest first, and what comes after them.
@@ -159,33 +168,26 @@ impl Journal {
     }
 
     /// The latest calls, newest first, and behind them the latest failed ones of before.
-    pub(crate) fn invocations(&self) -> Vec<InvocationRecord> {
+    pub(crate) fn invocations(&self) -> Vec<Arc<InvocationDetail>> {
         let recent = self.recent();
-        let newest_first = recent.invocations.iter().rev().chain(recent.failures.iter().rev());
-        newest_first.map(|invocation| invocation.record.clone()).collect()
+        recent.invocations.iter().rev().chain(recent.failures.iter().rev()).cloned().collect()
     }
 }
 
 /// Where the output of one request goes.
 pub(crate) struct RequestLog {
-    pub(crate) journal: Arc<Journal>,
-    pub(crate) namespace: String,
-    pub(crate) function: String,
-    pub(crate) version: u32,
-    pub(crate) request_id: String,
+    pub(crate) served: Arc<Served>,
+    pub(crate) request_id: RequestId,
     stderr: Mutex<String>,
 }
 
 impl RequestLog {
-    pub(crate) fn new(journal: Arc<Journal>, function: &Function, request_id: &str) -> Self {
-        Self {
-            journal,
-            namespace: function.namespace().to_owned(),
-            function: function.name().to_owned(),
-            version: function.version(),
-            request_id: request_id.to_owned(),
-            stderr: Mutex::default(),
-        }
+    pub(crate) fn new(served: Arc<Served>, request_id: RequestId) -> Self {
+        Self { served, request_id, stderr: Mutex::default() }
+    }
+
+    pub(crate) fn function(&self) -> &Function {
+        &self.served.function
     }
 
     fn stderr(&self) -> MutexGuard<'_, String> {
@@ -199,24 +201,25 @@ impl RequestLog {
     }
 
     pub(crate) fn write(&self, stream: &'static str, message: &str) {
+        let line = LogLine {
+            time: Timestamp::now(),
+            stream,
+            namespace: self.function().namespace().to_string(),
+            function: self.function().name().to_string(),
+            version: self.function().version(),
+            request_id: self.request_id.as_str().to_owned(),
+            message: message.to_owned(),
+        };
         tracing::info!(
             target: "wasmway::function",
-            namespace = self.namespace,
-            function = self.function,
-            version = self.version,
-            request_id = self.request_id,
+            namespace = line.namespace,
+            function = line.function,
+            version = line.version,
+            request_id = line.request_id,
             stream,
             "{message}"
         );
-        self.journal.append(LogLine {
-            time: Timestamp::now(),
-            stream,
-            namespace: self.namespace.clone(),
-            function: self.function.clone(),
-            version: self.version,
-            request_id: self.request_id.clone(),
-            message: message.to_owned(),
-        });
+        self.served.journal.append(line);
     }
 }
 
@@ -237,22 +240,30 @@ fn keep_end(text: &mut String, line: &str) {
     text.drain(..text.ceil_char_boundary(excess));
 }
 
-fn outcome_name<S: serde::Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+fn name<S: Serializer>(name: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(name)
+}
+
+fn method_name<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.as_str())
+}
+
+fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(outcome.as_str())
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn call(id: &str, outcome: Outcome) -> InvocationDetail {
+    pub(crate) fn call(id: &str, outcome: Outcome) -> Arc<InvocationDetail> {
         let record = InvocationRecord {
             time: Timestamp::UNIX_EPOCH,
             request_id: id.into(),
             namespace: "default".into(),
             function: "f".into(),
             version: 1,
-            method: "GET".into(),
+            method: Method::GET,
             path: "/".into(),
             status: 200,
             outcome,
@@ -267,7 +278,7 @@ mod tests {
             outbound_bytes: 0,
             error: None,
         };
-        InvocationDetail { record, stderr: None }
+        Arc::new(InvocationDetail { record, stderr: None })
     }
 
     #[test]
@@ -281,7 +292,7 @@ mod tests {
         assert!(journal.invocation("good-0").is_none(), "the rings are bounded");
         let listed = journal.invocations();
         assert_eq!(listed.len(), INVOCATIONS + 1);
-        assert_eq!(listed[INVOCATIONS].request_id, "failed", "newest first");
+        assert_eq!(listed[INVOCATIONS].record.request_id.as_str(), "failed", "newest first");
 
         for number in 0..10 * INVOCATIONS {
             journal.record(call(&format!("failed-{number}"), Outcome::CpuLimit));

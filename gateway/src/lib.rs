@@ -6,6 +6,7 @@
 //! keeps it, and the [`catalog`] puts a new route table in place.
 
 mod abandoned;
+mod access_log;
 mod address;
 mod catalog;
 mod config;
@@ -21,12 +22,15 @@ mod pace;
 mod patient_stream;
 mod pressure;
 mod problem;
+mod request_id;
 mod route_table;
 mod server;
 mod server_timing;
 mod token;
 
+pub use access_log::AccessLogForm;
 pub use config::Config;
 pub use server::run;
+pub use wasmway_scheduler::TargetCpu;
 /// The life of a process that compiles one component: see the scheduler.
 pub use wasmway_scheduler::run_compile_worker;

@@ -1,8 +1,12 @@
 //! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold,
 //! and an end that loses nothing.
 
-use crate::{forwarding::Peer, newcomers, patient_stream::PatientStream};
-use axum::{Router, body::Body};
+use crate::{
+    forwarding::Peer,
+    newcomers,
+    patient_stream::{Client, PatientStream},
+};
+use axum::{Router, body::Body, response::Response};
 use http::{Request, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -10,7 +14,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use prometheus::IntGauge;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -92,16 +96,36 @@ impl Drain {
     }
 }
 
+/// Where a request came from.
+pub(crate) struct Arrival {
+    pub(crate) peer: Arc<Peer>,
+    /// Whose end has to be looked for: over HTTP/1.1, where the server does not always read.
+    pub(crate) client: Option<Client>,
+}
+
+/// What answers requests.
+pub(crate) trait Handler: Clone + Send + Sync + 'static {
+    fn handle(self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response> + Send;
+}
+
+/// Handlers of a router find the [`Peer`] among the extensions of the request.
+impl Handler for Router {
+    async fn handle(self, mut request: Request<Incoming>, arrival: Arrival) -> Response {
+        request.extensions_mut().insert(Peer::clone(&arrival.peer));
+        self.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+    }
+}
+
 /// A listener with what it serves.
-pub(crate) struct Plane {
+pub(crate) struct Plane<H> {
     pub(crate) listener: TcpListener,
-    pub(crate) router: Router,
+    pub(crate) handler: H,
     pub(crate) limits: ConnectionLimits,
     pub(crate) open: IntGauge,
     pub(crate) drain: Drain,
 }
 
-impl Plane {
+impl<H: Handler> Plane<H> {
     /// Accepts until the drain stops it.
     pub(crate) async fn serve(self) {
         let permits = Arc::new(Semaphore::new(self.limits.connections as usize));
@@ -147,7 +171,7 @@ impl Plane {
     ) {
         let connection = Connection {
             server: server.clone(),
-            router: self.router.clone(),
+            handler: self.handler.clone(),
             limits: self.limits.clone(),
             drain: self.drain.clone(),
         };
@@ -213,26 +237,25 @@ impl Drop for OpenConnection {
     }
 }
 
-struct Connection {
+struct Connection<H> {
     server: Arc<auto::Builder<TokioExecutor>>,
-    router: Router,
+    handler: H,
     limits: ConnectionLimits,
     drain: Drain,
 }
 
-impl Connection {
+impl<H: Handler> Connection<H> {
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let came = Instant::now();
-        let router = self.router;
+        let (handler, origin) = (self.handler, Arc::new(Peer::new(peer)));
         let stream = PatientStream::new(stream, &self.limits);
         let client = stream.client();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
+        let service = service_fn(move |request: Request<Incoming>| {
             // HTTP/2 always reads, and so notices by itself.
-            if request.version() < Version::HTTP_2 {
-                request.extensions_mut().insert(client.clone());
-            }
-            router.clone().oneshot(request.map(Body::new))
+            let client = (request.version() < Version::HTTP_2).then(|| client.clone());
+            let arrival = Arrival { peer: origin.clone(), client };
+            let answer = handler.clone().handle(request, arrival);
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let stream = TokioIo::new(stream);
         let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));

@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     compile_duration: prometheus::Histogram,
     deploys: IntCounterVec,
     connections: IntGaugeVec,
+    access_log_dropped: IntCounter,
     labelled: Mutex<HashSet<(String, String)>>,
 }
 
@@ -132,6 +133,13 @@ impl Metrics {
             )?,
             deploys: counter("wasmway_deploys_total", "Deploys, by how they ended.", &["result"])?,
             connections: gauge("wasmway_http_connections", "Open connections of clients.", &["plane"])?,
+            access_log_dropped: kept(
+                &registry,
+                IntCounter::new(
+                    "wasmway_access_log_dropped_total",
+                    "Lines of the access log that were left out, since it was not read fast enough.",
+                )?,
+            )?,
             labelled: Mutex::default(),
             registry: registry.clone(),
         };
@@ -183,6 +191,10 @@ impl Metrics {
 
     pub(crate) fn compiled(&self, took: Duration) {
         self.compile_duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn access_log_dropped(&self) -> IntCounter {
+        self.access_log_dropped.clone()
     }
 
     pub(crate) fn connections(&self, plane: &str) -> IntGauge {

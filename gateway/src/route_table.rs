@@ -45,8 +45,8 @@ impl RouteTable {
         let mut table = Self { domain: domain.map(|domain| format!(".{domain}")), ..Self::default() };
         for served in functions {
             let (namespace, name) = (served.function.namespace(), served.function.name());
-            if namespace == "default" {
-                table.by_name.insert(name.to_owned(), served.clone());
+            if **namespace == *"default" {
+                table.by_name.insert(name.to_string(), served.clone());
             }
             table.by_name.insert(format!("{name}.{namespace}"), served.clone());
             for route in &served.routes {

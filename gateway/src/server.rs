@@ -1,10 +1,11 @@
 //! One process, put together: registry, scheduler, both planes, and their end.
 
 use crate::{
+    access_log::AccessLog,
     catalog::Catalog,
     config::Config,
     control::{self, Attempts, ControlPlane},
-    invoke::{self, DataPlane},
+    invoke::DataPlane,
     listener::{ConnectionLimits, Drain, Plane},
     metrics::Metrics,
     pace::Pace,
@@ -12,6 +13,7 @@ use crate::{
     token::AdminToken,
 };
 use anyhow::{Context, bail};
+use prometheus::IntGauge;
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
 use tokio::net::TcpListener;
@@ -50,6 +52,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         catalog: catalog.clone(),
         scheduler: scheduler.clone(),
         metrics: metrics.clone(),
+        access_log: Arc::new(AccessLog::start(config.access_log, metrics.access_log_dropped())?),
         drain: drain.clone(),
         pressure: Pressure::watch(config.memory_pressure, metrics.memory_used()),
         own_address: data_address,
@@ -70,12 +73,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         max_memory: config.max_memory,
         pace: pace(&config),
     };
-    let plane = |listener, router, name: &str| {
-        let limits = connection_limits(&config);
-        Plane { listener, router, limits, open: metrics.connections(name), drain: drain.clone() }
-    };
-    drain.track(plane(data, invoke::router(Arc::new(data_plane)), "data").serve());
-    drain.track(plane(control, control::router(Arc::new(control_plane)), "control").serve());
+    drain.track(plane(data, Arc::new(data_plane), metrics.connections("data"), &config, &drain).serve());
+    let control_plane = control::router(Arc::new(control_plane));
+    drain.track(plane(control, control_plane, metrics.connections("control"), &config, &drain).serve());
     announce(folder, data_address, control_address)?;
 
     shutdown.await;
@@ -88,6 +88,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
     Ok(())
+}
+
+fn plane<H>(listener: TcpListener, handler: H, open: IntGauge, config: &Config, drain: &Drain) -> Plane<H> {
+    Plane { listener, handler, limits: connection_limits(config), open, drain: drain.clone() }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -109,6 +113,7 @@ fn scheduler_config(config: &Config, control: SocketAddr) -> SchedulerConfig {
         max_requests: config.max_requests,
         max_memory: config.max_memory,
         program_cache: config.program_cache,
+        target_cpu: config.target_cpu,
         compile: CompileLimits {
             memory: config.compile_memory,
             cpu: config.compile_cpu,

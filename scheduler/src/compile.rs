@@ -3,6 +3,7 @@
 use crate::{
     compile_worker::{Answer, Job},
     component::{ComponentSummary, Refusal},
+    engine::TargetCpu,
     jail::Jail,
 };
 use std::{
@@ -43,6 +44,7 @@ pub(crate) struct Compiled {
 pub(crate) struct Compiler {
     program: PathBuf,
     limits: CompileLimits,
+    target_cpu: TargetCpu,
     /// First come, first served.
     turn: Semaphore,
     jail_told: Once,
@@ -63,11 +65,11 @@ pub(crate) enum CompileError {
 }
 
 impl Compiler {
-    pub(crate) fn new(limits: CompileLimits) -> io::Result<Self> {
+    pub(crate) fn new(limits: CompileLimits, target_cpu: TargetCpu) -> io::Result<Self> {
         // On Linux the link goes on naming this very program after an upgrade has replaced its file.
         let own = Path::new("/proc/self/exe");
         let program = if own.exists() { own.to_owned() } else { std::env::current_exe()? };
-        Ok(Self { program, limits, turn: Semaphore::new(1), jail_told: Once::new() })
+        Ok(Self { program, limits, target_cpu, turn: Semaphore::new(1), jail_told: Once::new() })
     }
 
     /// Compiles `component`, which has this SHA-256, into the new file `code`. Leaves no file behind when it fails.
@@ -92,6 +94,7 @@ impl Compiler {
             digest: *digest,
             component: component.to_owned(),
             code: code.to_owned(),
+            target_cpu: self.target_cpu,
             memory: self.limits.memory,
             cpu_seconds: self.limits.cpu.as_secs().max(1),
         };

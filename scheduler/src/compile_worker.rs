@@ -4,7 +4,7 @@
 
 use crate::{
     component::{self, ComponentSummary, Refusal},
-    engine,
+    engine::{self, TargetCpu},
     jail::{self, Jail},
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) component: PathBuf,
     /// Where the native code goes.
     pub(crate) code: PathBuf,
+    /// What it is made for.
+    pub(crate) target_cpu: TargetCpu,
     /// Bytes of address space (RLIMIT_AS).
     pub(crate) memory: u64,
     /// Seconds of CPU time (RLIMIT_CPU).
@@ -70,7 +72,7 @@ fn work() -> io::Result<()> {
     let component = File::open(&job.component)?;
     let code = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&job.code)?;
     let jail = jail::enter(&component, &code);
-    let found = compile(&job.digest, component, code)?;
+    let found = compile(&job, component, code)?;
     io::stdout().lock().write_all(&serde_json::to_vec(&Answer { jail, found })?)
 }
 
@@ -91,18 +93,18 @@ fn limit_self(job: &Job) -> io::Result<()> {
     Ok(())
 }
 
-fn compile(digest: &[u8; 32], mut component: File, mut code: File) -> io::Result<Result<ComponentSummary, Refusal>> {
+fn compile(job: &Job, mut component: File, mut code: File) -> io::Result<Result<ComponentSummary, Refusal>> {
     let mut bytes = Vec::new();
     component.read_to_end(&mut bytes)?;
     // The file may have been damaged since it was deployed: what nobody deployed must not run.
-    if Sha256::digest(&bytes)[..] != digest[..] {
+    if Sha256::digest(&bytes)[..] != job.digest[..] {
         return Err(io::Error::other("the component is not what was deployed; deploy it again"));
     }
     let summary = match component::inspect(&bytes) {
         Ok(summary) => summary,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let engine = engine::compiling(summary.world).map_err(io::Error::other)?;
+    let engine = engine::compiling(summary.world, job.target_cpu).map_err(io::Error::other)?;
     match engine.precompile_component(&bytes) {
         Ok(native) => {
             code.write_all(&native)?;

@@ -4,6 +4,7 @@
 //! instance a third more CPU, so that components of WASI 0.2 have an engine without it.
 
 use crate::{WASMTIME_VERSION, component::World};
+use serde::{Deserialize, Serialize};
 use std::{
     hash::{Hash, Hasher},
     sync::{
@@ -17,6 +18,16 @@ use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, ModuleVersionStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
 };
+
+/// The processor that native code is made for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetCpu {
+    /// This one, with all that it can do.
+    #[default]
+    Native,
+    /// Any of this architecture: for code that is to run elsewhere too, an emulator included.
+    Baseline,
+}
 
 /// What decides the shape of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +50,33 @@ pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 const INSTANCE_SIZE: usize = 4 << 20;
 
 /// The engine of a world with its pool.
-pub(crate) fn pooled(world: World, pool: PoolSize) -> wasmtime::Result<Engine> {
-    let mut config = settings(world)?;
+pub(crate) fn pooled(world: World, cpu: TargetCpu, pool: PoolSize) -> wasmtime::Result<Engine> {
+    let mut config = settings(world, cpu)?;
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool_settings(pool)));
     Engine::new(&config)
 }
 
 /// The engine of a world for compiling: the same code comes out, no pool is reserved.
-pub(crate) fn compiling(world: World) -> wasmtime::Result<Engine> {
-    Engine::new(&settings(world)?)
+pub(crate) fn compiling(world: World, cpu: TargetCpu) -> wasmtime::Result<Engine> {
+    Engine::new(&settings(world, cpu)?)
 }
 
+/// The target that this program runs on.
+const BASELINE: &str = if cfg!(target_arch = "aarch64") {
+    if cfg!(target_os = "macos") { "aarch64-apple-darwin" } else { "aarch64-unknown-linux-gnu" }
+} else if cfg!(target_os = "macos") {
+    "x86_64-apple-darwin"
+} else {
+    "x86_64-unknown-linux-gnu"
+};
+
 /// All that decides about the code which comes out of the compiler.
-fn settings(world: World) -> wasmtime::Result<Config> {
+fn settings(world: World, cpu: TargetCpu) -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    if cpu == TargetCpu::Baseline {
+        // A target that is named gets nothing of what this processor has beyond it.
+        config.target(BASELINE)?;
+    }
     config
         .concurrency_support(matches!(world, World::Http03))
         .wasm_component_model_async(matches!(world, World::Http03))

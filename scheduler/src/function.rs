@@ -20,7 +20,7 @@ pub struct Function {
     /// Where the component's bytes are, for when the native code has to be made again.
     pub(crate) artifact: PathBuf,
     pub(crate) limits: Limits,
-    pub(crate) env: Vec<(String, String)>,
+    pub(crate) env: Arc<[(String, String)]>,
     pub(crate) outbound: Arc<OutboundPolicy>,
     pub(crate) share: Share,
     pub(crate) pace: Arc<Pace>,
@@ -46,7 +46,7 @@ impl Function {
             world,
             artifact,
             limits,
-            env,
+            env: env.into(),
             outbound: Arc::new(outbound),
             pace: Arc::default(),
             open_requests: Arc::default(),
@@ -54,12 +54,12 @@ impl Function {
     }
 
     /// The namespace that it belongs to.
-    pub fn namespace(&self) -> &str {
+    pub fn namespace(&self) -> &Arc<str> {
         &self.share.namespace
     }
 
     /// Its name in the namespace.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.share.function
     }
 

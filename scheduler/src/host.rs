@@ -6,7 +6,7 @@ use crate::{
     component::World,
     limits::{FIELDS_BYTES, HOST_RESOURCES, MemoryLimiter, RANDOM_BYTES, WRITE_BYTES},
     outbound::RequestOutbound,
-    stdio::GuestOutput,
+    stdio::{GuestOutput, LogSink, OutputStream},
 };
 use http::{HeaderName, Request, Response, header};
 use std::sync::Arc;
@@ -19,47 +19,60 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
 };
+use wasmtime_wasi_io::IoView;
 
 /// The data of a request's store.
 pub(crate) struct Host {
-    wasi: WasiCtx,
+    around: Surroundings,
+    /// Made of `around` when the guest asks for any of it. Many never do.
+    wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: Hooks,
     pub(crate) limiter: MemoryLimiter,
 }
 
-/// What of the host's state belongs to one request.
-pub(crate) struct HostSetup<'a> {
-    pub(crate) env: &'a [(String, String)],
-    pub(crate) stdout: GuestOutput,
-    pub(crate) stderr: GuestOutput,
-    pub(crate) outbound: RequestOutbound,
-    pub(crate) limiter: MemoryLimiter,
+/// What a guest can find of the world, beside HTTP.
+pub(crate) struct Surroundings {
+    pub(crate) env: Arc<[(String, String)]>,
+    pub(crate) logs: Arc<dyn LogSink>,
 }
 
-impl Host {
-    pub(crate) fn new(setup: HostSetup<'_>) -> Self {
-        let wasi = WasiCtx::builder()
-            .envs(setup.env)
-            .stdout(setup.stdout)
-            .stderr(setup.stderr)
+impl Surroundings {
+    fn wasi(&self) -> WasiCtx {
+        WasiCtx::builder()
+            .envs(&self.env)
+            .stdout(GuestOutput::new(OutputStream::Stdout, self.logs.clone()))
+            .stderr(GuestOutput::new(OutputStream::Stderr, self.logs.clone()))
             .max_random_size(RANDOM_BYTES)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .build();
+            .build()
+    }
+}
+
+impl Host {
+    pub(crate) fn new(around: Surroundings, outbound: RequestOutbound, limiter: MemoryLimiter) -> Self {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HOST_RESOURCES);
-        Self { wasi, http, table, hooks: Hooks { outbound: setup.outbound }, limiter: setup.limiter }
+        Self { around, wasi: None, http, table, hooks: Hooks { outbound }, limiter }
     }
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let ctx = self.wasi.get_or_insert_with(|| self.around.wasi());
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// Streams and polling need the table alone.
+impl IoView for Host {
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 }
 
@@ -116,6 +129,10 @@ fn is_forbidden(name: &HeaderName) -> bool {
 pub(crate) fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    // Once more, since the way that leads there first makes everything else that WASI has.
+    linker.allow_shadowing(true);
+    wasmtime_wasi_io::add_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(false);
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if world == World::Http03 {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;

@@ -4,13 +4,13 @@ use crate::{
     body::RequestBody,
     engine::ClockGuard,
     function::{Function, Pace, Permits},
-    host::{Host, HostSetup},
+    host::{Host, Surroundings},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
     meter::{Check, Meter},
     outbound::RequestOutbound,
     outcome::Failure,
     program::Program,
-    stdio::GuestOutput,
+    stdio::LogSink,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -53,8 +53,7 @@ struct Ended {
 pub(crate) struct Setup<'a> {
     pub(crate) function: &'a Function,
     pub(crate) outbound: RequestOutbound,
-    pub(crate) stdout: GuestOutput,
-    pub(crate) stderr: GuestOutput,
+    pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) permits: Permits,
     pub(crate) clock: ClockGuard,
@@ -66,10 +65,10 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, stdout, stderr, meter, permits, clock } = setup;
+    let Setup { function, outbound, logs, meter, permits, clock } = setup;
     let limits = &function.limits;
     let limiter = MemoryLimiter::new(limits.memory, meter.clone());
-    let host = Host::new(HostSetup { env: &function.env, stdout, stderr, outbound, limiter });
+    let host = Host::new(Surroundings { env: function.env.clone(), logs }, outbound, limiter);
     let answer = Arc::new(Answer::default());
     let request = request.map(|inner| RequestBody { inner, limit: limits.request_body, meter: meter.clone() });
     let given = answer.clone();

@@ -36,6 +36,7 @@ pub use cdn_loop::passes;
 pub use compile::CompileLimits;
 pub use compile_worker::run_compile_worker;
 pub use component::{ComponentSummary, Refusal, World};
+pub use engine::TargetCpu;
 pub use function::Function;
 pub use limits::Limits;
 pub use meter::{Receipt, Usage};

@@ -5,7 +5,7 @@ use crate::{
     code_cache::{CodeCache, CodeId},
     compile::{CompileError, Compiled, Compiler},
     component::{Refusal, World},
-    engine::{self, PoolSize},
+    engine::{self, PoolSize, TargetCpu},
     host::{self, Host},
     meter::Meter,
 };
@@ -42,8 +42,8 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(world: World, pool: PoolSize) -> wasmtime::Result<Self> {
-        let engine = engine::pooled(world, pool)?;
+    pub(crate) fn new(world: World, cpu: TargetCpu, pool: PoolSize) -> wasmtime::Result<Self> {
+        let engine = engine::pooled(world, cpu, pool)?;
         let linker = host::linker(&engine, world)?;
         Ok(Self { engine, linker, world, pool })
     }

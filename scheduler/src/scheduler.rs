@@ -7,7 +7,7 @@ use crate::{
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
     deploy_queue::DeployQueue,
-    engine::{EpochClock, PoolSize},
+    engine::{EpochClock, PoolSize, TargetCpu},
     function::{Function, Permits},
     guest::Guest,
     instance::{self, Setup},
@@ -18,7 +18,7 @@ use crate::{
     outcome::Failure,
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
     response::{drained, streamed, without_body},
-    stdio::{GuestOutput, LogSink, OutputStream},
+    stdio::LogSink,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
@@ -49,6 +49,8 @@ pub struct SchedulerConfig {
     pub max_memory: u64,
     /// Bytes of native code kept loaded.
     pub program_cache: u64,
+    /// The processor that native code is made for.
+    pub target_cpu: TargetCpu,
     /// What one compilation may take.
     pub compile: CompileLimits,
     /// The address of the control plane, which no function reaches.
@@ -147,12 +149,12 @@ impl Scheduler {
     /// Sets up the engines and reserves their pools (address space, not memory).
     pub fn start(config: &SchedulerConfig) -> Result<Self, StartError> {
         let pool = PoolSize { instances: config.max_instances, memory: config.max_memory };
-        let runtime = |world| Runtime::new(world, pool).map(Arc::new).map_err(StartError::Engine);
+        let runtime = |world| Runtime::new(world, config.target_cpu, pool).map(Arc::new).map_err(StartError::Engine);
         let runtimes = [runtime(World::Http02)?, runtime(World::Http03)?];
         let engines = [&runtimes[0].engine, &runtimes[1].engine];
         let clock = EpochClock::start(engines.map(Clone::clone).to_vec()).map_err(StartError::Clock)?;
         let cache = CodeCache::open(&config.code_cache, engines).map_err(StartError::CodeCache)?;
-        let compiler = Compiler::new(config.compile.clone()).map_err(StartError::CodeCache)?;
+        let compiler = Compiler::new(config.compile.clone(), config.target_cpu).map_err(StartError::CodeCache)?;
         let loader = Arc::new(Loader::new(runtimes, compiler, cache));
         let slots = || Arc::new(Semaphore::new(config.max_instances as usize));
         Ok(Self {
@@ -259,8 +261,7 @@ impl Scheduler {
         let setup = Setup {
             function,
             outbound: RequestOutbound::new(outbound, function.outbound.clone(), meter.clone(), came_by),
-            stdout: GuestOutput::new(OutputStream::Stdout, logs.clone()),
-            stderr: GuestOutput::new(OutputStream::Stderr, logs),
+            logs,
             meter: meter.clone(),
             permits,
             clock: self.clock.run(),

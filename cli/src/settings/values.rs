@@ -24,6 +24,24 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The processor that functions are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TargetCpu {
+    /// This machine's, with all that it can do.
+    Native,
+    /// Any of the architecture, for an emulator or for tools such as valgrind.
+    Baseline,
+}
+
+impl From<TargetCpu> for wasmway_gateway::TargetCpu {
+    fn from(cpu: TargetCpu) -> Self {
+        match cpu {
+            TargetCpu::Native => Self::Native,
+            TargetCpu::Baseline => Self::Baseline,
+        }
+    }
+}
+
 /// A DNS name in lower case, below which functions have their hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Domain(String);

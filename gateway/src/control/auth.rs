@@ -38,7 +38,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Counts a wrong token, and says that there were too many when there were.
 fn wrong_token(plane: &ControlPlane, request: &Request) -> Problem {
     let peer = request.extensions().get::<Peer>();
-    match peer.map_or(Ok(()), |peer| plane.attempts.failed(peer.0.ip(), Instant::now())) {
+    match peer.map_or(Ok(()), |peer| plane.attempts.failed(peer.address.ip(), Instant::now())) {
         Ok(()) => unauthorized(),
         Err(wait) => Problem::platform(
             StatusCode::TOO_MANY_REQUESTS,

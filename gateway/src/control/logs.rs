@@ -91,7 +91,8 @@ pub(super) async fn invocations(
     State(plane): State<Arc<ControlPlane>>,
     target: Target,
 ) -> Result<Json<InvocationList>, Problem> {
-    Ok(Json(InvocationList { invocations: journal(&plane, &target)?.invocations() }))
+    let kept = journal(&plane, &target)?.invocations();
+    Ok(Json(InvocationList { invocations: kept.iter().map(|call| call.record.clone()).collect() }))
 }
 
 /// One call of a function, by the id that its answer bears in `x-request-id`
@@ -110,7 +111,7 @@ pub(super) async fn invocation(
         );
         Problem::platform(StatusCode::NOT_FOUND, "unknown-invocation", "Unknown invocation", detail)
     };
-    journal(&plane, &function)?.invocation(&request_id).map(Json).ok_or_else(unknown)
+    journal(&plane, &function)?.invocation(&request_id).map(|call| Json((*call).clone())).ok_or_else(unknown)
 }
 
 fn journal(plane: &ControlPlane, target: &Target) -> Result<Arc<Journal>, Problem> {

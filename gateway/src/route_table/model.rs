@@ -63,7 +63,7 @@ fn table(functions: &[Declared], domain: Option<&str>, asked: &[Asked]) -> Vec<O
     let metrics = Metrics::new().unwrap();
     let table = RouteTable::new(functions.iter().map(|function| Arc::new(served(function, &metrics))), domain);
     let find = |asked: &Asked| {
-        let found = table.find(&Address { host: asked.host.as_deref(), path: &asked.path })?;
+        let found = table.find(&Address { host: asked.host.as_deref(), path: &asked.path, authority: None })?;
         let function = &found.served.function;
         Some((format!("{}.{}", function.name(), function.namespace()), found.prefix))
     };
