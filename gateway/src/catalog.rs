@@ -88,11 +88,7 @@ impl Catalog {
                 program,
                 limits(&manifest.limits),
                 manifest.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-                OutboundPolicy {
-                    namespace: function.namespace.to_string(),
-                    allow: Box::new(allow),
-                    allow_private: self.outbound_allow_private,
-                },
+                OutboundPolicy::new(function.namespace.to_string(), Box::new(allow), self.outbound_allow_private),
             ),
             journal,
             metrics: self.metrics.function(function.namespace.as_str(), function.name.as_str()),

@@ -36,6 +36,8 @@ pub(crate) struct PoolSize {
     pub(crate) instances: u32,
     /// The largest memory that a function may ask for, in bytes.
     pub(crate) memory: u64,
+    /// Bytes that a slot may keep of what its last request wrote, so that the next need not fault them in again.
+    pub(crate) idle_memory: u64,
 }
 
 /// Core instances that one component may have. Encoders emit a few beside the program itself.
@@ -92,6 +94,10 @@ fn settings(world: World, cpu: TargetCpu) -> wasmtime::Result<Config> {
     Ok(config)
 }
 
+/// Bytes of linear memory that a slot keeps: a small function needs no more than the least, and a JavaScript engine
+/// writes about as much as the most.
+const KEPT_PER_SLOT: std::ops::RangeInclusive<u64> = 64 << 10..=4 << 20;
+
 fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
     let n = size.instances;
     let mut pool = PoolingAllocationConfig::new();
@@ -115,7 +121,8 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
         .async_stack_keep_resident(16 << 10);
     // Resetting a kept page costs a copy unless the kernel can say which pages were written (Linux 6.7).
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.linear_memory_keep_resident(4 << 20).table_keep_resident(64 << 10);
+        let keep = size.idle_memory.clamp(*KEPT_PER_SLOT.start(), *KEPT_PER_SLOT.end()) as usize;
+        pool.linear_memory_keep_resident(keep).table_keep_resident(64 << 10);
     } else {
         pool.linear_memory_keep_resident(16 << 10).table_keep_resident(64 << 10).decommit_batch_size(64);
     }

@@ -6,6 +6,7 @@
 
 mod destination;
 mod exchange;
+mod kept;
 mod permits;
 mod upload;
 
@@ -16,8 +17,10 @@ use crate::{
 use destination::{Destinations, Resolve, Target};
 use exchange::Deadlines;
 use http::{Request, Response, Uri};
+use kept::Kept;
 use permits::{NodePermits, Permits, RequestPermits};
 use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::Semaphore;
 use tokio_rustls::{TlsConnector, rustls};
 use upload::Upload;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
@@ -26,14 +29,20 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 /// brackets) and the port.
 pub type AllowOrigin = dyn Fn(bool, &str, u16) -> bool + Send + Sync;
 
-/// What a function may call.
+/// What a function may call, and the connections that it has left open.
 pub struct OutboundPolicy {
-    /// Whose function it is: requests are counted by namespace.
-    pub namespace: String,
-    /// The origins.
-    pub allow: Box<AllowOrigin>,
-    /// Lets allowed names lead to private addresses: for development only.
-    pub allow_private: bool,
+    namespace: String,
+    allow: Box<AllowOrigin>,
+    allow_private: bool,
+    kept: Arc<Kept>,
+}
+
+impl OutboundPolicy {
+    /// For a function of a namespace, by which requests are counted. `allow` says to which origins they may go.
+    /// `allow_private` lets their names lead to private addresses: for development only.
+    pub fn new(namespace: String, allow: Box<AllowOrigin>, allow_private: bool) -> Self {
+        Self { namespace, allow, allow_private, kept: Arc::default() }
+    }
 }
 
 impl std::fmt::Debug for OutboundPolicy {
@@ -50,6 +59,8 @@ const TOTAL_REQUESTS: u64 = 1000;
 /// Bytes that one request may send out in the bodies of all its outbound requests. The limits on bodies in a
 /// function's manifest are about its clients; this one keeps a single call from filling somebody's disk.
 const UPLOAD_BYTES: u64 = 1 << 30;
+/// Connections on the node that rest, of all functions.
+const KEPT_CONNECTIONS: usize = 1024;
 
 /// What all outbound requests of the node share.
 pub(crate) struct Outbound {
@@ -58,6 +69,8 @@ pub(crate) struct Outbound {
     destinations: Destinations,
     deadlines: Deadlines,
     upload_bytes: u64,
+    /// Places for connections that rest.
+    kept_connections: Arc<Semaphore>,
 }
 
 impl Outbound {
@@ -79,6 +92,7 @@ impl Outbound {
             destinations: Destinations::new(control, resolve),
             deadlines: Deadlines::default(),
             upload_bytes: UPLOAD_BYTES,
+            kept_connections: Arc::new(Semaphore::new(KEPT_CONNECTIONS)),
         })
     }
 }
@@ -110,8 +124,10 @@ impl RequestOutbound {
         // once. Aborted when the handle is dropped, with the request that it belongs to.
         let sending = self.admit(request.uri()).map(|(target, permits)| {
             let (node, meter, allow_private) = (self.node.clone(), self.meter.clone(), self.policy.allow_private);
+            let kept = self.policy.kept.clone();
             let request = request.map(|body| Upload::new(body, node.upload_bytes, meter.clone()));
-            let exchange = exchange::Exchange { node, meter: meter.clone(), target, allow_private, permits };
+            let exchange =
+                exchange::Exchange { node, meter: meter.clone(), target, allow_private, kept, _permits: permits };
             wasmtime_wasi::runtime::spawn(meter::charged(meter, exchange.run(request, options)))
         });
         async move {

@@ -47,6 +47,8 @@ pub struct SchedulerConfig {
     pub max_requests: u32,
     /// The largest memory limit that a function may have, in bytes.
     pub max_memory: u64,
+    /// Bytes of memory that the slots of both pools may keep for their next request.
+    pub idle_memory: u64,
     /// Bytes of native code kept loaded.
     pub program_cache: u64,
     /// The processor that native code is made for.
@@ -148,7 +150,8 @@ pub struct Scheduler {
 impl Scheduler {
     /// Sets up the engines and reserves their pools (address space, not memory).
     pub fn start(config: &SchedulerConfig) -> Result<Self, StartError> {
-        let pool = PoolSize { instances: config.max_instances, memory: config.max_memory };
+        let idle_memory = config.idle_memory / 2 / u64::from(config.max_instances.max(1));
+        let pool = PoolSize { instances: config.max_instances, memory: config.max_memory, idle_memory };
         let runtime = |world| Runtime::new(world, config.target_cpu, pool).map(Arc::new).map_err(StartError::Engine);
         let runtimes = [runtime(World::Http02)?, runtime(World::Http03)?];
         let engines = [&runtimes[0].engine, &runtimes[1].engine];

@@ -80,11 +80,7 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
         request_body: 0,
         response_body: 0,
     };
-    let outbound = OutboundPolicy {
-        namespace: declared.namespace.to_owned(),
-        allow: Box::new(|_, _, _| false),
-        allow_private: false,
-    };
+    let outbound = OutboundPolicy::new(declared.namespace.to_owned(), Box::new(|_, _, _| false), false);
     Served {
         function: Function::new(
             declared.namespace.to_owned(),

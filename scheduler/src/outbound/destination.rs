@@ -37,6 +37,7 @@ pub(super) fn system_resolver() -> Box<Resolve> {
 }
 
 /// An origin.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Target {
     pub(super) https: bool,
     /// Lower case; an IPv6 address in brackets.

@@ -1,17 +1,21 @@
-//! One request on one connection: connect, send, and hand the answer over.
+//! One request on one connection: find one or connect, send, and hand the answer over.
 
 use super::{
     Outbound,
     destination::Target,
+    kept::{Kept, Link},
     permits::Permits,
     upload::{self, Upload},
 };
-use crate::meter::{self, Meter};
+use crate::meter::Meter;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
 use hyper_util::rt::TokioIo;
 use std::{
     pin::Pin,
@@ -25,7 +29,6 @@ use tokio::{
     time::{Instant, Sleep, timeout},
 };
 use tokio_rustls::rustls::pki_types::ServerName;
-use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 /// Bytes that an answer's head may have.
@@ -62,7 +65,8 @@ pub(super) struct Exchange {
     pub(super) meter: Arc<Meter>,
     pub(super) target: Target,
     pub(super) allow_private: bool,
-    pub(super) permits: Permits,
+    pub(super) kept: Arc<Kept>,
+    pub(super) _permits: Permits,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -71,16 +75,39 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 impl Exchange {
     pub(super) async fn run(
         self,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, Error> {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
+        let deadline = self.node.deadlines.exchange;
+        timeout(deadline, self.exchange(request, options)).await.map_err(|_| Error::HttpResponseTimeout)?
+    }
+
+    async fn exchange(
+        self,
+        mut request: Request<Upload>,
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, Error> {
         let deadlines = self.node.deadlines;
-        let exchange = async {
-            let connecting = timeout(deadlines.step(options.connect_timeout), self.connect());
-            let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
-            self.send(stream, request, options).await
-        };
-        timeout(deadlines.exchange, exchange).await.map_err(|_| Error::HttpResponseTimeout)?
+        while let Some(mut link) = self.kept.take(&self.target) {
+            link.paid_by(Some(self.meter.clone()));
+            // One that its server has closed meanwhile hands the request back, untouched.
+            match self.send(&mut link, request, options).await? {
+                Ok(response) => return Ok(self.answer(link, response, options)),
+                Err(unsent) => request = unsent,
+            }
+        }
+        let connecting = timeout(deadlines.step(options.connect_timeout), self.connect());
+        let stream = connecting.await.map_err(|_| Error::ConnectionTimeout)??;
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
+        let mut link = Link::new(sender, connection);
+        link.paid_by(Some(self.meter.clone()));
+        match self.send(&mut link, request, options).await? {
+            Ok(response) => Ok(self.answer(link, response, options)),
+            Err(_) => Err(Error::ConnectionTerminated),
+        }
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>, Error> {
@@ -105,34 +132,42 @@ impl Exchange {
         Err(failed)
     }
 
+    /// Sends the request and waits for the head of the answer; the inner error is the request, of which nothing was sent.
     async fn send(
-        self,
-        stream: Box<dyn Stream>,
-        mut request: Request<Upload>,
+        &self,
+        link: &mut Link,
+        request: Request<Upload>,
         options: RequestOptions,
-    ) -> Result<Response<WasiBody>, Error> {
-        let Self { node, meter, permits, .. } = self;
-        let (mut sender, connection) =
-            http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
-        // Driven beside the guest: the answer's body moves while the guest does something else. Aborted when
-        // the handle is dropped, with the request that it belongs to.
-        let connection = wasmtime_wasi::runtime::spawn(meter::charged(meter.clone(), async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an outbound connection ended badly");
+    ) -> Result<Result<Response<Incoming>, Request<Upload>>, Error> {
+        if link.sender.ready().await.is_err() {
+            return Ok(Err(request));
+        }
+        let wait = self.node.deadlines.step(options.first_byte_timeout);
+        let sent = timeout(wait, link.sender.try_send_request(request)).await;
+        match sent.map_err(|_| Error::ConnectionReadTimeout)? {
+            Ok(response) => Ok(Ok(response)),
+            Err(error) => self.unsent(error).map(Err),
+        }
+    }
+
+    fn unsent(&self, mut error: TrySendError<Request<Upload>>) -> Result<Request<Upload>, Error> {
+        // The connection says only that the body failed.
+        if self.meter.uploads() > self.node.upload_bytes {
+            return Err(upload::too_large(self.node.upload_bytes));
+        }
+        error.take_message().ok_or_else(|| error.into_error().into())
+    }
+
+    fn answer(self, link: Link, response: Response<Incoming>, options: RequestOptions) -> Response<WasiBody> {
+        let gap = self.node.deadlines.step(options.between_bytes_timeout);
+        response.map(|incoming| {
+            let link = Some((link, self));
+            let mut body = AnswerBody { incoming, gap, silence: None, link };
+            if body.is_end_stream() {
+                body.let_rest();
             }
-        }));
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
-        let sent = timeout(node.deadlines.step(options.first_byte_timeout), sender.send_request(request)).await;
-        let response = match sent.map_err(|_| Error::ConnectionReadTimeout)? {
-            // The connection says only that the body failed.
-            Err(_) if meter.uploads() > node.upload_bytes => return Err(upload::too_large(node.upload_bytes)),
-            sent => sent?,
-        };
-        let gap = node.deadlines.step(options.between_bytes_timeout);
-        Ok(response.map(|incoming| {
-            AnswerBody { incoming, gap, silence: None, _permits: permits, _connection: connection }.boxed_unsync()
-        }))
+            body.boxed_unsync()
+        })
     }
 }
 
@@ -141,8 +176,17 @@ struct AnswerBody {
     incoming: Incoming,
     gap: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    _permits: Permits,
-    _connection: AbortOnDropJoinHandle<()>,
+    /// The connection that it comes by, until it is read to its end, with the permits.
+    link: Option<(Link, Exchange)>,
+}
+
+impl AnswerBody {
+    /// Lets the connection rest: all has been read from it.
+    fn let_rest(&mut self) {
+        if let Some((link, Exchange { node, target, kept, .. })) = self.link.take() {
+            kept.put(target, link, &node.kept_connections);
+        }
+    }
 }
 
 impl Body for AnswerBody {
@@ -153,6 +197,9 @@ impl Body for AnswerBody {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence = None;
+                if frame.is_none() || self.is_end_stream() {
+                    self.let_rest();
+                }
                 Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
             }
             Poll::Pending => {

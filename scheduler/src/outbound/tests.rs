@@ -37,7 +37,7 @@ fn node(resolve: Box<Resolve>) -> Outbound {
 }
 
 fn outbound(node: Outbound, allow_private: bool) -> RequestOutbound {
-    let policy = OutboundPolicy { namespace: "default".into(), allow: Box::new(|_, _, _| true), allow_private };
+    let policy = OutboundPolicy::new("default".into(), Box::new(|_, _, _| true), allow_private);
     let meter = Meter::for_test(Duration::from_secs(10));
     RequestOutbound::new(Arc::new(node), Arc::new(policy), meter, CameBy::default())
 }
@@ -51,6 +51,91 @@ async fn send(outbound: &RequestOutbound, request: Request<WasiBody>) -> Result<
     let (response, _) = outbound.send(request, RequestOptions::default()).await?;
     let body = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// A server that answers on each connection as often as it is asked, with the number of the connection. After an answer
+/// to `/last` it closes the connection, without having said so.
+async fn keeper() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 1.. {
+            let Ok((mut stream, _)) = listener.accept().await else { return };
+            tokio::spawn(async move {
+                let mut head = [0; 1024];
+                while let Ok(read @ 1..) = stream.read(&mut head).await {
+                    // In chunks and by length, by turns: both have an end.
+                    let answer = match number % 2 {
+                        0 => format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}"),
+                        _ => format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{number}\r\n0\r\n\r\n"),
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    if head[..read].starts_with(b"POST /last ") {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_by_its_function_alone() {
+    let address = keeper().await;
+    let url = format!("http://{address}/");
+    let node = Arc::new(node(answers(vec![]).0));
+    let function = || {
+        let policy = Arc::new(OutboundPolicy::new("default".into(), Box::new(|_, _, _| true), true));
+        let node = node.clone();
+        move || {
+            let meter = Meter::for_test(Duration::from_secs(10));
+            RequestOutbound::new(node.clone(), policy.clone(), meter, CameBy::default())
+        }
+    };
+    let (one, another) = (function(), function());
+    for _ in 0..3 {
+        assert_eq!(send(&one(), to(&url, "")).await.unwrap(), "1", "whichever request of the function it is");
+    }
+    assert_eq!(send(&another(), to(&url, "")).await.unwrap(), "2");
+    assert_eq!(send(&one(), to(&url, "")).await.unwrap(), "1");
+    let at_once = one();
+    let (url, other_url) = (to(&url, ""), to(&url, ""));
+    let both = tokio::join!(send(&at_once, url), send(&at_once, other_url));
+    assert_ne!(both.0.unwrap(), both.1.unwrap(), "two at once have a connection each");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_or_not_read_to_its_end_is_not_used_again() {
+    let address = keeper().await;
+    let outbound = outbound(node(answers(vec![]).0), true);
+    let url = |path: &str| format!("http://{address}{path}");
+    assert_eq!(send(&outbound, to(&url("/last"), "")).await.unwrap(), "1");
+    // Whether the end has come by already or comes by while the next request is on its way is a matter of luck: it must
+    // have come, or the request may be lost, as with every client.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(send(&outbound, to(&url("/"), "x")).await.unwrap(), "2");
+    drop(outbound.send(to(&url("/"), ""), RequestOptions::default()).await.unwrap());
+    assert_eq!(send(&outbound, to(&url("/"), "")).await.unwrap(), "3", "its answer was left unread");
+}
+
+#[tokio::test]
+async fn a_connection_rests_for_a_bounded_time() {
+    let address = keeper().await;
+    let node = Arc::new(node(answers(vec![]).0));
+    let policy = Arc::new(OutboundPolicy::new("default".into(), Box::new(|_, _, _| true), true));
+    let meter = Meter::for_test(Duration::from_secs(10));
+    let outbound = RequestOutbound::new(node.clone(), policy, meter, CameBy::default());
+    let url = format!("http://{address}/");
+    assert_eq!(send(&outbound, to(&url, "")).await.unwrap(), "1");
+    assert_eq!(node.kept_connections.available_permits(), KEPT_CONNECTIONS - 1);
+    let closed = async {
+        while node.kept_connections.available_permits() < KEPT_CONNECTIONS {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.expect("it is closed, though nobody asks");
+    assert_eq!(send(&outbound, to(&url, "")).await.unwrap(), "2");
 }
 
 /// A server that answers every connection with its name, and counts them.
