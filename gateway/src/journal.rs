@@ -84,6 +84,12 @@ pub(crate) struct InvocationDetail {
 }
 
 impl InvocationDetail {
+    /// Bytes of the texts about its failure.
+    fn cause_bytes(&self) -> usize {
+        let bytes = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        bytes(&self.record.error) + bytes(&self.stderr)
+    }
+
     /// Whether it failed by what it did itself, or by us: not by what its client did.
     fn is_failure(&self) -> bool {
         self.record.outcome.blame() != Blame::NotOurs
@@ -96,8 +102,10 @@ const INVOCATIONS: usize = 200;
 const FAILURES: usize = 100;
 /// Bytes at the end of a call's standard error that are kept with it.
 const STDERR_BYTES: usize = 2 << 10;
+/// Bytes of what those calls say of their failure that are kept, whatever number of calls that is.
+const CAUSES_BYTES: usize = 128 << 10;
 /// Bytes of a function's log that are kept, whatever number of lines that is.
-const LOG_BYTES: usize = 4 << 20;
+const LOG_BYTES: usize = 256 << 10;
 /// Lines that a reader who follows may be behind before it loses some.
 const FOLLOW_LINES: usize = 1024;
 
@@ -115,6 +123,7 @@ struct Recent {
     invocations: VecDeque<Arc<InvocationDetail>>,
     /// Older than those.
     failures: VecDeque<Arc<InvocationDetail>>,
+    cause_bytes: usize,
 }
 
 impl Journal {
@@ -142,14 +151,17 @@ impl Journal {
 
     pub(crate) fn record(&self, invocation: Arc<InvocationDetail>) {
         let mut recent = self.recent();
+        recent.cause_bytes += invocation.cause_bytes();
         recent.invocations.push_back(invocation);
-        if recent.invocations.len() <= INVOCATIONS {
-            return;
+        if recent.invocations.len() > INVOCATIONS {
+            let oldest = recent.invocations.pop_front().filter(|oldest| oldest.is_failure());
+            recent.failures.extend(oldest);
         }
-        let oldest = recent.invocations.pop_front().filter(|oldest| oldest.is_failure());
-        recent.failures.extend(oldest);
-        if recent.failures.len() > FAILURES {
-            recent.failures.pop_front();
+        while recent.failures.len() > FAILURES || recent.cause_bytes > CAUSES_BYTES {
+            let recent = &mut *recent;
+            let oldest = recent.failures.pop_front().or_else(|| recent.invocations.pop_front());
+            let Some(oldest) = oldest else { break };
+            recent.cause_bytes -= oldest.cause_bytes();
         }
     }
 
@@ -299,6 +311,19 @@ pub(crate) mod tests {
         }
         assert!(journal.invocation("failed").is_none(), "this ring too");
         assert_eq!(journal.invocations().len(), INVOCATIONS + FAILURES);
+    }
+
+    #[test]
+    fn calls_that_say_much_are_fewer() {
+        let journal = Journal::new(1);
+        for number in 0..INVOCATIONS {
+            let mut call = (*call(&format!("{number}"), Outcome::Trap)).clone();
+            call.stderr = Some("x".repeat(CAUSES_BYTES / 10));
+            journal.record(Arc::new(call));
+        }
+        let kept = journal.invocations();
+        assert_eq!(kept.len(), 10);
+        assert_eq!(kept[0].record.request_id.as_str(), (INVOCATIONS - 1).to_string(), "the latest are kept");
     }
 
     #[test]

@@ -17,6 +17,12 @@ const EVERY: Duration = Duration::from_millis(200);
 /// How far, as a share of the memory, its use has to fall below the threshold before new work is taken again.
 const RELIEF: f64 = 0.03;
 
+/// Bytes of memory that this process may come to use: what the machine has, or less where a control group says so.
+/// `None` where nothing says it.
+pub(crate) fn memory_limit() -> Option<u64> {
+    Source::all(Path::new("/")).iter().filter_map(Source::use_and_limit).map(|(_, limit)| limit).min()
+}
+
 /// Whether memory is short, as of a moment ago.
 pub(crate) struct Pressure {
     high: Arc<AtomicBool>,
@@ -107,6 +113,11 @@ impl Source {
 
     /// The share of the memory that is used, 0 to 1. `None` when there is no limit, or nothing can be read.
     fn used(&self) -> Option<f64> {
+        self.use_and_limit().map(|(used, limit)| used as f64 / limit as f64)
+    }
+
+    /// Both in bytes.
+    fn use_and_limit(&self) -> Option<(u64, u64)> {
         let (used, limit) = match self {
             Self::Group2(folder) => {
                 let cache = field(&folder.join("memory.stat"), "inactive_file ")?;
@@ -122,7 +133,7 @@ impl Source {
                 (total.saturating_sub(field(file, "MemAvailable:")?), total)
             }
         };
-        (limit > 0).then(|| used as f64 / limit as f64)
+        (limit > 0).then_some((used, limit))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, Serializer};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of a request id that a client may choose.
@@ -20,8 +21,11 @@ impl RequestId {
     }
 
     fn new() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Random numbers of this thread: the crate's own way asks the kernel for them, twice each time.
+        let id = uuid::Builder::from_unix_timestamp_millis(since_1970.as_millis() as u64, &rand::random()).into_uuid();
         let mut text = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        let text = id.hyphenated().encode_lower(&mut text);
         Self(HeaderValue::from_str(text).expect("a UUID is visible ASCII"))
     }
 

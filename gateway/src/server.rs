@@ -9,7 +9,7 @@ use crate::{
     listener::{ConnectionLimits, Drain, Plane},
     metrics::Metrics,
     pace::Pace,
-    pressure::Pressure,
+    pressure::{self, Pressure},
     token::AdminToken,
 };
 use anyhow::{Context, bail};
@@ -106,12 +106,18 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// Of the memory that there is, what instances may keep that run no request.
+const IDLE_SHARE: u64 = 8;
+/// Bytes of it, where nobody says how much memory there is.
+const IDLE_MEMORY: u64 = 1 << 30;
+
 fn scheduler_config(config: &Config, control: SocketAddr) -> SchedulerConfig {
     SchedulerConfig {
         code_cache: config.data_dir.join("code"),
         max_instances: config.max_instances,
         max_requests: config.max_requests,
         max_memory: config.max_memory,
+        idle_memory: pressure::memory_limit().map_or(IDLE_MEMORY, |limit| limit / IDLE_SHARE),
         program_cache: config.program_cache,
         target_cpu: config.target_cpu,
         compile: CompileLimits {
