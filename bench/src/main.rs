@@ -1,18 +1,25 @@
 //! Measurements of what the platform promises about neighbours and limits, each by one command. See README.md.
 
+mod bare_hyper;
+mod chart;
 mod client;
+mod closed_loop;
 mod control;
+mod instructions;
 mod latency;
 mod limits;
 mod load;
 mod noisy_neighbour;
 mod placement;
+mod poller;
 mod pressure;
 mod report;
 mod server;
 mod shares;
 mod soak;
+mod speed;
 mod usage;
+mod wrk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +30,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
+use crate::placement::Placement;
 use crate::server::{Kind, Program};
 
 /// The load average of a machine that does nothing else.
@@ -30,7 +38,7 @@ const QUIET: f64 = 0.5;
 
 /// Measures a Wasmway server from outside
 #[derive(Debug, Parser)]
-#[command(name = "wasmway-bench")]
+#[command(name = "wasmway-bench", version)]
 struct Arguments {
     #[command(flatten)]
     bench: Bench,
@@ -60,6 +68,13 @@ enum Measurement {
     Limits,
     /// How two functions that spin share the CPU
     Shares(shares::Arguments),
+    /// Requests a second and CPU time a request, beside other servers
+    Speed(speed::Arguments),
+    /// Instructions that a request takes, by callgrind
+    Instructions(instructions::Arguments),
+    /// A server that is hyper and nothing else, for `speed` to compare with
+    #[command(hide = true)]
+    BareHyper,
     /// Attacks and normal load for a while: no leak, no stuck slot, no failed request
     Soak(soak::Arguments),
 }
@@ -71,6 +86,17 @@ pub(crate) struct Environment {
     kernel: String,
     /// Threads that wanted to run over the minute before: what others did to the figures.
     load_average: f64,
+}
+
+impl Environment {
+    /// In a few words.
+    fn described(&self, placement: Placement) -> String {
+        let server = match placement {
+            Placement::Apart => format!("server on {} of {} processors", (self.processors / 2).max(1), self.processors),
+            Placement::Together => format!("server and load on {} processors", self.processors),
+        };
+        format!("{server}, Linux {}", self.kernel)
+    }
 }
 
 impl Bench {
@@ -125,13 +151,19 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let bench = &arguments.bench;
     // Counted before any of them is left.
     placement::processors()?;
-    if let Measurement::NoisyNeighbour(arguments) = &arguments.measurement {
-        arguments.placement.move_load()?;
+    match &arguments.measurement {
+        Measurement::NoisyNeighbour(arguments) => arguments.placement.move_load()?,
+        Measurement::Speed(arguments) => arguments.placement.move_load()?,
+        Measurement::BareHyper => return bare_hyper::run().map(|()| true),
+        Measurement::Limits | Measurement::Shares(_) | Measurement::Soak(_) | Measurement::Instructions(_) => {}
     }
     // One thread: the load of one connection must not wait for another thread to be woken.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match &arguments.measurement {
         Measurement::NoisyNeighbour(arguments) => runtime.block_on(noisy_neighbour::run(bench, arguments)),
+        Measurement::Speed(arguments) => runtime.block_on(speed::run(bench, arguments)),
+        Measurement::Instructions(arguments) => runtime.block_on(instructions::run(bench, arguments)),
+        Measurement::BareHyper => unreachable!("it has been served above"),
         Measurement::Limits => runtime.block_on(limits::run(bench)),
         Measurement::Shares(arguments) => runtime.block_on(shares::run(bench, arguments)),
         Measurement::Soak(arguments) => runtime.block_on(soak::run(bench, arguments)),

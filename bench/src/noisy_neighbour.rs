@@ -138,7 +138,8 @@ async fn servers(bench: &Bench, arguments: &Arguments) -> Result<Vec<Used>> {
     let mut programs = vec![bench.wasmway()?];
     let on_path = PathBuf::from("wasmtime");
     match Program::new(Kind::WasmtimeServe, arguments.wasmtime.as_deref().unwrap_or(&on_path)) {
-        Ok(program) => programs.push(program),
+        // The nearest that it has to a budget of CPU time: a limit of wall-clock time.
+        Ok(program) => programs.push(program.with("-Wtimeout=100ms")),
         Err(error) => {
             ensure!(arguments.wasmtime.is_none(), "{error:#}");
             println!(

@@ -28,6 +28,11 @@ pub(crate) const NEIGHBOURS: &str = "neighbours";
 pub(crate) enum Kind {
     Wasmway,
     WasmtimeServe,
+    /// With the settings that it has when nobody says anything.
+    WasmtimeServeDefaults,
+    /// hyper and nothing else: what no server on this stack can be faster than.
+    BareHyper,
+    Node,
 }
 
 impl Kind {
@@ -35,6 +40,9 @@ impl Kind {
         match self {
             Kind::Wasmway => "wasmway",
             Kind::WasmtimeServe => "wasmtime serve",
+            Kind::WasmtimeServeDefaults => "wasmtime serve, defaults",
+            Kind::BareHyper => "bare hyper",
+            Kind::Node => "node",
         }
     }
 }
@@ -46,7 +54,15 @@ pub(crate) struct Program {
     pub(crate) binary: PathBuf,
     /// What it says to `--version`.
     pub(crate) version: String,
+    /// Arguments beside those that every measurement uses.
+    pub(crate) more: Vec<String>,
 }
+
+/// node's own HTTP server with the answer of the guest `hello`.
+const NODE_HELLO: &str = "const server = require('http').createServer((_, response) => {
+    response.setHeader('content-type', 'text/plain');
+    response.end('hello\\n');
+}).listen(0, '127.0.0.1', () => console.log(`Serving HTTP on http://127.0.0.1:${server.address().port}/`));";
 
 impl Program {
     pub(crate) fn new(kind: Kind, binary: &Path) -> Result<Self> {
@@ -56,15 +72,26 @@ impl Program {
             bail!("{} --version: {}", binary.display(), output.status);
         }
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Self { kind, binary: binary.to_owned(), version })
+        Ok(Self { kind, binary: binary.to_owned(), version, more: Vec::new() })
+    }
+
+    /// The same with an argument more.
+    pub(crate) fn with(mut self, argument: &str) -> Self {
+        self.more.push(argument.to_owned());
+        self
     }
 
     /// The arguments of a measurement; where it keeps things and listens is added.
     pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = self.settings();
+        arguments.extend(self.more.iter().cloned());
+        arguments
+    }
+
+    fn settings(&self) -> Vec<String> {
         match self.kind {
             Kind::Wasmway => vec!["up".into(), format!("--max-instances={SLOTS}"), "--max-requests=4096".into()],
-            // Its fastest settings, with slots for as many requests as Wasmway has, and the nearest that it has to
-            // a budget of CPU time: a limit of wall-clock time.
+            // Its fastest settings, with slots for as many requests as Wasmway has.
             Kind::WasmtimeServe => {
                 let pool = [
                     "allocator=y".to_owned(),
@@ -79,8 +106,11 @@ impl Program {
                     format!("total-tables={}", 8 * SLOTS),
                 ];
                 let pool = pool.iter().map(|it| format!("-Opooling-{it}"));
-                ["serve".to_owned(), "-Wtimeout=100ms".into()].into_iter().chain(pool).collect()
+                ["serve".to_owned()].into_iter().chain(pool).collect()
             }
+            Kind::WasmtimeServeDefaults => vec!["serve".into()],
+            Kind::BareHyper => vec!["bare-hyper".into()],
+            Kind::Node => vec!["-e".into(), NODE_HELLO.into()],
         }
     }
 }
@@ -108,17 +138,19 @@ impl Server {
     pub(crate) async fn start(program: &Program, component: &Path, placement: Placement) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (log, data) = (folder.path().join("log"), folder.path().join("data"));
+        let printed = folder.path().join("printed");
         let mut command = Command::new(&program.binary);
-        command.args(program.arguments()).stdout(File::create(folder.path().join("printed"))?);
+        command.args(program.arguments()).stdout(File::create(&printed)?);
         command.stderr(File::create(&log)?);
         match program.kind {
             Kind::Wasmway => command
                 .args(["--dev", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--log-format=json", "--data-dir"])
                 .arg(&data),
-            Kind::WasmtimeServe => command.arg("--addr=127.0.0.1:0").arg(component),
+            Kind::WasmtimeServe | Kind::WasmtimeServeDefaults => command.arg("--addr=127.0.0.1:0").arg(component),
+            Kind::BareHyper | Kind::Node => &mut command,
         };
         let mut child = placement.spawn_server(command)?;
-        let addresses = match addresses(program.kind, &mut child, &data, &log).await {
+        let addresses = match addresses(program.kind, &mut child, &data, [&log, &printed]).await {
             Ok(addresses) => addresses,
             Err(error) => {
                 stop(&mut child);
@@ -138,6 +170,11 @@ impl Server {
         Ok(Control::new(self.control.with_context(|| format!("{} has no control plane", self.kind.name()))?))
     }
 
+    /// The address of a path.
+    pub(crate) fn at(&self, path: &str) -> Target {
+        Target::get(self.address, path)
+    }
+
     /// The address of `path` of the function `name`.
     pub(crate) fn function(&self, name: &str, path: &str) -> Target {
         Target::get(self.address, format!("/{name}{path}"))
@@ -147,7 +184,7 @@ impl Server {
     pub(crate) fn neighbour(&self, name: &str) -> Target {
         match self.kind {
             Kind::Wasmway => self.function(name, &format!("/{name}")),
-            Kind::WasmtimeServe => Target::get(self.address, format!("/{name}")),
+            _ => Target::get(self.address, format!("/{name}")),
         }
     }
 }
@@ -166,7 +203,12 @@ fn stop(child: &mut Child) {
 }
 
 /// Waits until the process says where it listens: data plane, control plane.
-async fn addresses(kind: Kind, child: &mut Child, data: &Path, log: &Path) -> Result<(SocketAddr, Option<SocketAddr>)> {
+async fn addresses(
+    kind: Kind,
+    child: &mut Child,
+    data: &Path,
+    printed: [&Path; 2],
+) -> Result<(SocketAddr, Option<SocketAddr>)> {
     let end = Instant::now() + START;
     while Instant::now() < end {
         if let Some(status) = child.try_wait()? {
@@ -174,7 +216,7 @@ async fn addresses(kind: Kind, child: &mut Child, data: &Path, log: &Path) -> Re
         }
         let found = match kind {
             Kind::Wasmway => of_run_file(&data.join("run.json"))?,
-            Kind::WasmtimeServe => of_log(&fs::read_to_string(log)?)?,
+            _ => of_printed(&(fs::read_to_string(printed[0])? + &fs::read_to_string(printed[1])?))?,
         };
         if let Some(found) = found {
             return Ok(found);
@@ -184,14 +226,14 @@ async fn addresses(kind: Kind, child: &mut Child, data: &Path, log: &Path) -> Re
     bail!("it does not within {START:?}")
 }
 
-fn of_run_file(path: &Path) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
+pub(crate) fn of_run_file(path: &Path) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
     // Written whole, after both listeners are there.
     let Ok(text) = fs::read(path) else { return Ok(None) };
     let run: RunFile = serde_json::from_slice(&text)?;
     Ok(Some((address(&run.data)?, Some(address(&run.control)?))))
 }
 
-fn of_log(text: &str) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
+fn of_printed(text: &str) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
     let url = text.lines().find_map(|line| line.strip_prefix("Serving HTTP on "));
     url.map(|url| Ok((address(url)?, None))).transpose()
 }
@@ -208,7 +250,7 @@ mod tests {
     #[test]
     fn finds_where_a_server_listens_in_what_it_prints() {
         let printed = "warning: x\nServing HTTP on http://127.0.0.1:4242/\n";
-        assert_eq!(of_log(printed).unwrap(), Some(("127.0.0.1:4242".parse().unwrap(), None)));
-        assert_eq!(of_log("").unwrap(), None);
+        assert_eq!(of_printed(printed).unwrap(), Some(("127.0.0.1:4242".parse().unwrap(), None)));
+        assert_eq!(of_printed("").unwrap(), None);
     }
 }

@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GROWTH_MAX: f64 = 1.05;
 /// Clients of the normal load.
 const CONNECTIONS: usize = 16;
+/// For the first half of the warm-up clients of the attacks are many and impatient, so that what is kept of the latest
+/// calls of each function is full by its end.
+const IMPATIENT: (usize, Duration) = (48, Duration::from_millis(100));
 /// Clients of the attacks. One goes away from a request that takes longer than its patience.
 const ATTACKERS: usize = 16;
 const ATTACKERS_PATIENCE: Duration = Duration::from_secs(3);
@@ -38,6 +41,8 @@ const BODY_BYTES: usize = 64 << 10;
 /// What an attacking function may use: little, so that all of them reach their limits.
 const LIMITS: &str = "[limits]\nmemory = \"64MiB\"\ncpu = \"200ms\"\ntimeout = \"2s\"\nconcurrency = 32\n\
                       request_body = \"128KiB\"\nresponse_body = \"8MiB\"\n";
+/// Lines of output that the server keeps of each function: so few that they are full before memory is first looked at.
+const LOG_LINES: &str = "--log-lines=100";
 const POOL: &str = "wasmway_pool_slots_used";
 
 #[derive(Debug, Args)]
@@ -88,9 +93,11 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     ensure!(arguments.minutes > 1, "--minutes must be 2 at least: the first is the warm-up");
     let environment = bench.environment()?;
     let mut soak = Soak::start(bench, arguments.rate).await?;
-    soak.attack_until(WARM_UP).await?;
+    soak.attack_until(WARM_UP / 2, IMPATIENT).await?;
+    soak.attack_until(WARM_UP, (ATTACKERS, ATTACKERS_PATIENCE)).await?;
     let memory_warm = soak.at_rest().await?;
-    soak.attack_until(Duration::from_secs(60 * u64::from(arguments.minutes))).await?;
+    let end = Duration::from_secs(60 * u64::from(arguments.minutes));
+    soak.attack_until(end, (ATTACKERS, ATTACKERS_PATIENCE)).await?;
     let memory_end = soak.at_rest().await?;
     let verdicts = soak.verdicts(memory_warm, memory_end).await?;
     println!("the attackers' requests: {:?}", soak.ends);
@@ -104,7 +111,8 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
 
 impl Soak {
     async fn start(bench: &Bench, rate: f64) -> Result<Self> {
-        let server = Server::start(&bench.wasmway()?, &bench.guest(NEIGHBOURS), Placement::Together).await?;
+        let server =
+            Server::start(&bench.wasmway()?.with(LOG_LINES), &bench.guest(NEIGHBOURS), Placement::Together).await?;
         let control = server.control()?;
         control.deploy("normal", &bench.guest(NEIGHBOURS), "").await?;
         let mut attacks = Vec::new();
@@ -126,9 +134,8 @@ impl Soak {
     }
 
     /// Attacks and calls normally until this time has passed since the start.
-    async fn attack_until(&mut self, time: Duration) -> Result<()> {
-        let (targets, in_flight) = (self.attacks.clone(), ATTACKERS);
-        let pressure = Pressure::start(Pressing { targets, in_flight, patience: ATTACKERS_PATIENCE }).await?;
+    async fn attack_until(&mut self, time: Duration, (in_flight, patience): (usize, Duration)) -> Result<()> {
+        let pressure = Pressure::start(Pressing { targets: self.attacks.clone(), in_flight, patience }).await?;
         while self.start.elapsed() < time {
             let seed = self.steps.len() as u64;
             let outcome = self.generator.run(Plan { rate: self.rate, time: STEP, seed }).await?;

@@ -1,0 +1,144 @@
+//! Instructions that a request takes: the figure that a noisy machine moves least. Counted by callgrind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use serde::Serialize;
+
+use crate::client::{Connection, Target};
+use crate::latency::median;
+use crate::report::write_json;
+use crate::server::{self, Program};
+use crate::{Bench, eventually};
+
+/// Before anything is counted: the program is loaded, its slot is warm.
+const WARM_UP: u32 = 100;
+/// A server on an emulated processor takes its time to start.
+const START: Duration = Duration::from_secs(120);
+/// What the processor that callgrind emulates can run, and a pool that it has room for.
+const SETTINGS: &[&str] = &["--target-cpu=baseline", "--max-instances=4", "--memory-pressure=0"];
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Requests that are counted, one after the other
+    #[arg(long, default_value_t = 500)]
+    requests: u32,
+    /// Times that it is counted; the median is what counts
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// The guest that is called
+    #[arg(long, default_value = "hello")]
+    guest: String,
+}
+
+#[derive(Serialize)]
+struct Report {
+    guest: String,
+    server: Program,
+    rounds: Vec<f64>,
+    instructions: f64,
+}
+
+/// Counts, prints and writes.
+pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
+    let server = bench.wasmway()?;
+    let mut rounds = Vec::new();
+    for round in 1..=arguments.rounds {
+        let count = count(bench, arguments, &server).await?;
+        println!("round {round}: {count:.0} instructions a request");
+        rounds.push(count);
+    }
+    let instructions = median(rounds.clone());
+    println!("{}: {instructions:.0} instructions a request, of this process, without the kernel", arguments.guest);
+    write_json(&bench.json("instructions"), &Report { guest: arguments.guest.clone(), server, rounds, instructions })?;
+    Ok(true)
+}
+
+async fn count(bench: &Bench, arguments: &Arguments, program: &Program) -> Result<f64> {
+    let folder = tempfile::tempdir()?;
+    deploy(bench, arguments, program, folder.path()).await?;
+    let counts = folder.path().join("callgrind.out");
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--instr-atstart=no"]).arg(format!("--callgrind-out-file={}", counts.display()));
+    let mut counted = Counted(up(command.arg(&program.binary), folder.path())?);
+    let address = address(&mut counted.0, folder.path(), START).await?;
+    let target = Target::get(address, "/counted/");
+    let mut client = Connection::default();
+    call(&mut client, &target, WARM_UP).await?;
+    counted.control(&["-i", "on"])?;
+    call(&mut client, &target, arguments.requests).await?;
+    counted.control(&["-i", "off"])?;
+    counted.control(&["-d"])?;
+    let dump = eventually(Duration::from_secs(10), async || dumped(&counts)).await?;
+    let total = dump.context("callgrind has written nothing")?;
+    Ok(total as f64 / f64::from(arguments.requests))
+}
+
+/// Deploys by a server that runs as it is: a compiler on an emulated processor would take minutes.
+async fn deploy(bench: &Bench, arguments: &Arguments, program: &Program, folder: &Path) -> Result<()> {
+    let mut native = Counted(up(&mut Command::new(&program.binary), folder)?);
+    address(&mut native.0, folder, START).await?;
+    let control = server::of_run_file(&folder.join("run.json"))?.and_then(|(_, control)| control);
+    let control = crate::control::Control::new(control.context("it does not say where its control plane is")?);
+    control.deploy("counted", &bench.guest(&arguments.guest), "").await?;
+    drop(native);
+    // So that the next one's is not taken for this one's.
+    fs::remove_file(folder.join("run.json")).context("removing run.json")
+}
+
+fn up(command: &mut Command, folder: &Path) -> Result<Child> {
+    command.args(["up", "--dev", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--log-format=json"]).args(SETTINGS);
+    command.arg("--data-dir").arg(folder).stdout(Stdio::null()).stderr(fs::File::create(folder.join("log"))?);
+    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+async fn address(child: &mut Child, folder: &Path, limit: Duration) -> Result<SocketAddr> {
+    let said = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let found = eventually(limit, async || {
+        ensure!(child.try_wait()?.is_none(), "it ended at its start; it says: {}", said());
+        server::of_run_file(&folder.join("run.json"))
+    });
+    Ok(found.await?.with_context(|| format!("it does not start; it says: {}", said()))?.0)
+}
+
+async fn call(client: &mut Connection, target: &Target, times: u32) -> Result<()> {
+    for _ in 0..times {
+        let status = client.call(target).await?;
+        ensure!(status == hyper::StatusCode::OK, "the answer was {status}");
+    }
+    Ok(())
+}
+
+/// A server that ends with this value.
+struct Counted(Child);
+
+impl Counted {
+    fn control(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = Command::new("callgrind_control");
+        command.args(arguments).arg(self.0.id().to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().context("cannot run callgrind_control; Debian's package `valgrind` has it")?;
+        ensure!(status.success(), "callgrind_control {arguments:?}: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Gone already, as far as either fails.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The sum in the file that callgrind writes when it is told to; `None` before it has.
+fn dumped(counts: &Path) -> Result<Option<u64>> {
+    let first = PathBuf::from(format!("{}.1", counts.display()));
+    let Ok(text) = fs::read_to_string(first) else { return Ok(None) };
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    total.map(|total| total.trim().parse().context("a sum that is no number")).transpose()
+}
