@@ -1,6 +1,7 @@
 //! Measurements of what the platform promises about neighbours and limits, each by one command. See README.md.
 
 mod bare_hyper;
+mod busy;
 mod chart;
 mod client;
 mod closed_loop;
@@ -75,6 +76,9 @@ enum Measurement {
     /// A server that is hyper and nothing else, for `speed` to compare with
     #[command(hide = true)]
     BareHyper,
+    /// What keeps processors busy while `noisy-neighbour` measures without a neighbour
+    #[command(hide = true)]
+    Busy,
     /// Attacks and normal load for a while: no leak, no stuck slot, no failed request
     Soak(soak::Arguments),
 }
@@ -155,6 +159,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Measurement::NoisyNeighbour(arguments) => arguments.placement.move_load()?,
         Measurement::Speed(arguments) => arguments.placement.move_load()?,
         Measurement::BareHyper => return bare_hyper::run().map(|()| true),
+        Measurement::Busy => return busy::run().map(|()| true),
         Measurement::Limits | Measurement::Shares(_) | Measurement::Soak(_) | Measurement::Instructions(_) => {}
     }
     // One thread: the load of one connection must not wait for another thread to be woken.
@@ -163,7 +168,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Measurement::NoisyNeighbour(arguments) => runtime.block_on(noisy_neighbour::run(bench, arguments)),
         Measurement::Speed(arguments) => runtime.block_on(speed::run(bench, arguments)),
         Measurement::Instructions(arguments) => runtime.block_on(instructions::run(bench, arguments)),
-        Measurement::BareHyper => unreachable!("it has been served above"),
+        Measurement::BareHyper | Measurement::Busy => unreachable!("done above"),
         Measurement::Limits => runtime.block_on(limits::run(bench)),
         Measurement::Shares(arguments) => runtime.block_on(shares::run(bench, arguments)),
         Measurement::Soak(arguments) => runtime.block_on(soak::run(bench, arguments)),

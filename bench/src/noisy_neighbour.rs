@@ -8,6 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 
+use crate::busy::Busy;
 use crate::latency::{median, shown};
 use crate::load::{Generator, Outcome, Plan};
 use crate::placement::Placement;
@@ -203,9 +204,11 @@ async fn measure(
     let plan = |time, seed| Plan { rate: used.rate, time, seed };
     generator.run(plan(RAMP, 0)).await?;
 
+    let busy = Busy::start(arguments.placement)?;
     let before = usage::cpu(server.pid())?;
     let alone = generator.run(plan(time, u64::from(round))).await?;
     let cpu = usage::cpu(server.pid())?.saturating_sub(before);
+    busy.end()?;
 
     let mut target = server.neighbour(neighbour.function);
     target.body = neighbour.floods.then(|| Bytes::from(vec![b'x'; FLOOD_BYTES]));

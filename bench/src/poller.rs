@@ -1,16 +1,20 @@
-//! A closed loop by a client that never sleeps: it looks at its connections again and again. A client that waits costs
+//! Load by a client that never sleeps: it looks at its connections again and again. A client that waits costs
 //! the server a wake-up for every answer, and in a virtual machine that is an interrupt from one processor to another,
 //! which can cost more than all the rest of a small request.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use crate::client::Target;
 use crate::closed_loop::Run;
 use crate::latency::Summary;
+use crate::load::Plan;
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 128 << 10;
@@ -18,6 +22,49 @@ const BUFFER: usize = 128 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Looks at all connections between two looks at the clock.
 const LOOKS: u32 = 64;
+
+/// Sends requests at planned times, whatever became of those before; a request's latency counts from its planned time.
+/// What is due while all connections wait for answers waits too. One failed answer fails the run.
+pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<Summary> {
+    let request = request(target);
+    let mut open = (0..connections).map(|_| Connection::open(target)).collect::<Result<Vec<_>>>()?;
+    let (mut idle, mut busy): (Vec<_>, Vec<_>) = ((0..open.len()).collect(), Vec::<usize>::new());
+    let mut planned = vec![Instant::now(); open.len()];
+    let mut random = StdRng::seed_from_u64(plan.seed);
+    let (mut buffer, mut latencies, mut due) = (vec![0; BUFFER], Vec::new(), VecDeque::new());
+    let begin = Instant::now();
+    let end = begin + plan.time;
+    let mut next = begin;
+    loop {
+        let now = Instant::now();
+        while next <= now && next < end {
+            due.push_back(next);
+            // The time between two of a Poisson process.
+            next += Duration::from_secs_f64(-random.random::<f64>().max(f64::MIN_POSITIVE).ln() / plan.rate);
+        }
+        while let (Some(&at), Some(&which)) = (due.front(), idle.last()) {
+            due.pop_front();
+            idle.pop();
+            planned[which] = at;
+            open[which].send(&request)?;
+            busy.push(which);
+        }
+        let mut answered = Vec::new();
+        for (place, &which) in busy.iter().enumerate() {
+            if open[which].look(&mut buffer)?.is_some() {
+                latencies.push(planned[which].elapsed());
+                answered.push(place);
+            }
+        }
+        for place in answered.into_iter().rev() {
+            idle.push(busy.swap_remove(place));
+        }
+        if next >= end && due.is_empty() && busy.is_empty() {
+            return Ok(Summary::of(latencies));
+        }
+        ensure!(now < end + PATIENCE, "{} answers have not come within {PATIENCE:?}", busy.len() + due.len());
+    }
+}
 
 /// Loads `target` for this time over so many connections. One failed answer fails the run.
 pub(crate) fn run(target: &Target, connections: u32, time: Duration) -> Result<Run> {

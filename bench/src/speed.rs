@@ -12,21 +12,21 @@ use crate::chart::{self, Bar};
 use crate::client::Target;
 use crate::closed_loop::{Client, Run};
 use crate::latency::{median, shown};
-use crate::load::{Generator, Plan};
+use crate::load::Plan;
 use crate::placement::Placement;
 use crate::report::{Verdict, print_verdicts, table, write_json};
 use crate::server::{Kind, Program, Server};
-use crate::{Bench, usage};
+use crate::{Bench, poller, usage};
 
 /// Bytes of a body that is echoed.
 const BODY_BYTES: usize = 64 << 10;
 /// Connections of the open loop.
-const OPEN_LOOP_CONNECTIONS: usize = 64;
+const OPEN_LOOP_CONNECTIONS: u32 = 64;
 /// Before the first round, so that nobody's first requests count.
 const WARM_UP_SECONDS: u64 = 1;
 /// Most CPU time of the server for one request of hello.
 const CPU_MAX_US: f64 = 16.0;
-/// The p99 of hello over that of bare hyper, both at half of what they can do.
+/// The p99 of hello over that of bare hyper, both at half of what Wasmway can do.
 const P99_RATIO_MAX: f64 = 2.0;
 /// Requests a second of hello on one processor, over those of another server.
 const RATIOS_MIN: &[(Kind, f64)] =
@@ -96,7 +96,7 @@ struct Measured {
     program: Program,
     arguments: Vec<String>,
     rounds: Vec<Round>,
-    /// Open loop at half of the median rate: the p99 of each round.
+    /// Open loop at half of what Wasmway can do, or the server itself where that is less: the p99 of each round.
     half_load_p99_us: Vec<f64>,
     #[serde(skip)]
     running: Running,
@@ -143,9 +143,15 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
         println!("closed loop: round {round} of {}", arguments.rounds);
     }
     for round in 1..=arguments.rounds {
+        let most = ours(&servers).per_second();
         for server in &mut servers {
-            let p99 = open_loop(server, arguments, round).await?;
-            server.half_load_p99_us.push(p99);
+            let plan = Plan {
+                rate: server.per_second().min(most) / 2.0,
+                time: Duration::from_secs(arguments.seconds),
+                seed: u64::from(round),
+            };
+            let latency = poller::run_open(&server.running.target, OPEN_LOOP_CONNECTIONS, plan)?;
+            server.half_load_p99_us.push(latency.p99_us);
         }
         println!("half load: round {round} of {}", arguments.rounds);
     }
@@ -207,16 +213,6 @@ fn closed_loop(running: &Running, arguments: &Arguments) -> Result<Round> {
     let run = arguments.client.run(&running.target, arguments.connections, arguments.seconds)?;
     let used = usage::cpu(running.server.pid())?.saturating_sub(before);
     Ok(Round { run, cpu_us: used.as_secs_f64() * 1e6 / run.requests.max(1) as f64 })
-}
-
-/// The p99 at half of what the server can do.
-async fn open_loop(server: &Measured, arguments: &Arguments, round: u32) -> Result<f64> {
-    let mut generator = Generator::new(server.running.target.clone(), OPEN_LOOP_CONNECTIONS);
-    let plan =
-        Plan { rate: server.per_second() / 2.0, time: Duration::from_secs(arguments.seconds), seed: u64::from(round) };
-    let outcome = generator.run(plan).await?;
-    ensure!(outcome.failed() == 0, "{}: {:?}", server.name, outcome.errors);
-    Ok(outcome.latency.p99_us)
 }
 
 fn ours(servers: &[Measured]) -> &Measured {

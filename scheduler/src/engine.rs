@@ -103,7 +103,8 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
         .total_core_instances(n.saturating_mul(8))
-        .total_memories(n.saturating_mul(2))
+        // Nearly every component has one. Each takes 4 GiB of the address space, of which there are 128 TiB.
+        .total_memories(n.saturating_add(n / 4).max(MEMORIES_PER_COMPONENT))
         .total_tables(n.saturating_mul(8))
         .total_stacks(n)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
@@ -127,6 +128,24 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
         pool.linear_memory_keep_resident(16 << 10).table_keep_resident(64 << 10).decommit_batch_size(64);
     }
     pool
+}
+
+/// Mappings of the process that a live instance takes: its memory, its table, its stack, and what guards them.
+const MAPPINGS_PER_INSTANCE: u64 = 6;
+
+/// Says so when the kernel allows fewer mappings than so many instances take: the last of them would be refused.
+pub(crate) fn look_at_mappings(instances: u32) {
+    let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+    let Some(allowed) = setting.ok().and_then(|text| text.trim().parse::<u64>().ok()) else { return };
+    let wanted = u64::from(instances) * MAPPINGS_PER_INSTANCE;
+    if wanted > allowed {
+        tracing::warn!(
+            allowed,
+            wanted,
+            "the kernel allows fewer mappings than {instances} instances take; raise vm.max_map_count (sysctl), or lower \
+             --max-instances"
+        );
+    }
 }
 
 /// Identifies the code that this engine makes: a file that was made under another value is not loaded.

@@ -7,7 +7,7 @@ use crate::{
     compile::{CompileLimits, Compiled, Compiler},
     component::{ComponentSummary, Refusal, World},
     deploy_queue::DeployQueue,
-    engine::{EpochClock, PoolSize, TargetCpu},
+    engine::{self, EpochClock, PoolSize, TargetCpu},
     function::{Function, Permits},
     guest::Guest,
     instance::{self, Setup},
@@ -112,8 +112,8 @@ impl From<LoadError> for PrepareError {
 /// Why a scheduler cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the engine cannot be made with these settings: {0:#}")]
-    Engine(wasmtime::Error),
+    #[error("the engine cannot be made for {instances} instances; lower --max-instances: {cause:#}")]
+    Engine { instances: u32, cause: wasmtime::Error },
     #[error("the code cache cannot be used: {0}")]
     CodeCache(std::io::Error),
     #[error("the clock of the engine cannot be started: {0}")]
@@ -152,7 +152,9 @@ impl Scheduler {
     pub fn start(config: &SchedulerConfig) -> Result<Self, StartError> {
         let idle_memory = config.idle_memory / 2 / u64::from(config.max_instances.max(1));
         let pool = PoolSize { instances: config.max_instances, memory: config.max_memory, idle_memory };
-        let runtime = |world| Runtime::new(world, config.target_cpu, pool).map(Arc::new).map_err(StartError::Engine);
+        let unfit = |cause| StartError::Engine { instances: config.max_instances, cause };
+        let runtime = |world| Runtime::new(world, config.target_cpu, pool).map(Arc::new).map_err(unfit);
+        engine::look_at_mappings(config.max_instances);
         let runtimes = [runtime(World::Http02)?, runtime(World::Http03)?];
         let engines = [&runtimes[0].engine, &runtimes[1].engine];
         let clock = EpochClock::start(engines.map(Clone::clone).to_vec()).map_err(StartError::Clock)?;
