@@ -44,6 +44,9 @@ pub(crate) struct PoolSize {
 pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 /// Linear memories that one component may have.
 pub(crate) const MEMORIES_PER_COMPONENT: u32 = 4;
+/// Memories of the pool beyond one for each instance, at most: few components have a second. Each takes 4 GiB of the
+/// address space, of which there are 128 TiB for two pools, the greater part of it in one piece.
+const SPARE_MEMORIES: u32 = 250;
 /// Tables that one component may have.
 pub(crate) const TABLES_PER_COMPONENT: u32 = 16;
 /// Elements that one table may have: a JavaScript engine needs tens of thousands.
@@ -103,8 +106,7 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(n)
         .total_core_instances(n.saturating_mul(8))
-        // Nearly every component has one. Each takes 4 GiB of the address space, of which there are 128 TiB.
-        .total_memories(n.saturating_add(n / 4).max(MEMORIES_PER_COMPONENT))
+        .total_memories(n.saturating_add((n / 4).clamp(MEMORIES_PER_COMPONENT, SPARE_MEMORIES)))
         .total_tables(n.saturating_mul(8))
         .total_stacks(n)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
@@ -130,8 +132,9 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
     pool
 }
 
-/// Mappings of the process that a live instance takes: its memory, its table, its stack, and what guards them.
-const MAPPINGS_PER_INSTANCE: u64 = 6;
+/// Mappings of the process that an instance takes: four for its place in the pool, six when it lives (its memory, its
+/// tables, its stack, and what guards them).
+const MAPPINGS_PER_INSTANCE: u64 = 10;
 
 /// Says so when the kernel allows fewer mappings than so many instances take: the last of them would be refused.
 pub(crate) fn look_at_mappings(instances: u32) {

@@ -18,6 +18,7 @@ use http::{Request, Response};
 use http_body::Body;
 use std::{
     future::poll_fn,
+    io,
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
@@ -321,6 +322,14 @@ impl Running {
     }
 }
 
+/// Whether the kernel refused memory, or a mapping of it, that an instance needs: never for what the guest asked for
+/// itself, which is told that it cannot have it.
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
+    error.downcast_ref().is_some_and(refused)
+        || error.downcast_ref().is_some_and(|&error: &rustix::io::Errno| refused(&error.into()))
+}
+
 /// Bytes of a trap's description that are kept.
 const TRAP_BYTES: usize = 4 << 10;
 
@@ -338,7 +347,7 @@ fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> Result<(
         Some(Interrupted::Stopped) => return Err(Failure::Cancelled),
         None => {}
     }
-    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() || is_out_of_memory(error) {
         return Err(Failure::NodeBusy);
     }
     // A guest that fails over a request body which is too large fails because of the client.
@@ -361,4 +370,30 @@ fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> Result<(
     }
     description.truncate(description.floor_char_boundary(TRAP_BYTES));
     Err(Failure::Trap(description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_the_kernel_refuses_is_not_the_functions_doing() {
+        let limits = Limits {
+            memory: 0,
+            cpu: Duration::ZERO,
+            timeout: Duration::ZERO,
+            cpu_weight: 100,
+            concurrency: 0,
+            request_body: 0,
+            response_body: 0,
+        };
+        let meter = Meter::for_test(Duration::from_secs(1));
+        let refused = io::Error::from(rustix::io::Errno::NOMEM);
+        for error in [wasmtime::Error::from(refused), wasmtime::Error::from(rustix::io::Errno::NOMEM)] {
+            let failure = classify(&error.context("instantiating"), &meter, &limits);
+            assert!(matches!(failure, Err(Failure::NodeBusy)), "{failure:?}");
+        }
+        let other = classify(&wasmtime::Error::from(rustix::io::Errno::INVAL), &meter, &limits);
+        assert!(matches!(other, Err(Failure::Trap(_))), "{other:?}");
+    }
 }
