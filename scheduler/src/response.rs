@@ -16,21 +16,28 @@ pub(crate) fn drained(
     limits: &Limits,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (head, mut body) = response.into_parts();
-    let mut whole = Bytes::new();
+    let mut pieces = Vec::new();
     loop {
         match body.frame().now_or_never() {
             Some(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => whole = joined(whole, data),
+                Ok(data) => pieces.push(data),
                 Err(trailers) => {
-                    return Ok(with_trailers(head, whole, trailers.into_trailers().unwrap_or_default(), meter, limits));
+                    return Ok(with_trailers(
+                        head,
+                        joined(pieces),
+                        trailers.into_trailers().unwrap_or_default(),
+                        meter,
+                        limits,
+                    ));
                 }
             },
             Some(None) => break,
             Some(Some(Err(error))) => return Err(Failure::ErrorCode(error.to_string())),
             // A body that the guest passed through from elsewhere goes on without it.
-            None => return Ok(passed_on(head, whole, body, meter, limits)),
+            None => return Ok(passed_on(head, joined(pieces), body, meter, limits)),
         }
     }
+    let whole = joined(pieces);
     if meter.sent(whole.len()) > limits.response_body {
         return Err(Failure::ResponseTooLarge { limit: limits.response_body });
     }
@@ -38,14 +45,14 @@ pub(crate) fn drained(
     Ok(Response::from_parts(head, ResponseBody::whole(whole)))
 }
 
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    if first.is_empty() {
-        return second;
+/// One piece out of many, each copied once; one alone is not copied.
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    if pieces.len() < 2 {
+        return pieces.pop().unwrap_or_default();
     }
-    let mut both = BytesMut::with_capacity(first.len() + second.len());
-    both.extend_from_slice(&first);
-    both.extend_from_slice(&second);
-    both.freeze()
+    let mut whole = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+    whole.freeze()
 }
 
 fn with_trailers(
