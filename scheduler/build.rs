@@ -1,4 +1,4 @@
-//! Reads the exact wasmtime version out of the workspace's lock file: the code cache is keyed on it,
+//! Hands on the target, and the exact wasmtime version out of the workspace's lock file: the code cache is keyed on it,
 //! since wasmtime itself checks only the major version of what it loads.
 use std::{env, fs, path::Path};
 
@@ -14,4 +14,5 @@ fn main() {
         .and_then(|rest| rest.split('"').next())
         .expect("Cargo.lock names wasmtime");
     println!("cargo:rustc-env=WASMTIME_VERSION={version}");
+    println!("cargo:rustc-env=TARGET={}", env::var("TARGET").expect("cargo sets TARGET"));
 }

@@ -10,6 +10,7 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::placement::Placement;
+use crate::server::stop;
 
 /// Keeps the processors of the server busy until it is dropped.
 pub(crate) struct Busy(Child);
@@ -32,9 +33,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        // Gone already, as far as either fails.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        stop(&mut self.0);
     }
 }
 

@@ -129,9 +129,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // Gone already, as far as either fails.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        server::stop(&mut self.0);
     }
 }
 

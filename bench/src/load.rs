@@ -29,6 +29,13 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
+impl Plan {
+    /// The time from one request to the next: the gaps of a Poisson process are exponential.
+    pub(crate) fn gap(&self, random: &mut StdRng) -> Duration {
+        Duration::from_secs_f64(-random.random_range(f64::MIN_POSITIVE..1.0_f64).ln() / self.rate)
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Outcome {
@@ -145,8 +152,7 @@ fn pace(queue: &Queue, plan: Plan, ends: usize) -> Vec<Duration> {
     let mut late = Vec::new();
     let mut at = Duration::ZERO;
     loop {
-        // Gaps of a Poisson process are exponential.
-        at += Duration::from_secs_f64(-random.random_range(f64::MIN_POSITIVE..1.0_f64).ln() / plan.rate);
+        at += plan.gap(&mut random);
         if at > plan.time {
             break;
         }

@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
 
 use crate::client::Target;
 use crate::closed_loop::Run;
@@ -39,8 +39,7 @@ pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<
         let now = Instant::now();
         while next <= now && next < end {
             due.push_back(next);
-            // The time between two of a Poisson process.
-            next += Duration::from_secs_f64(-random.random::<f64>().max(f64::MIN_POSITIVE).ln() / plan.rate);
+            next += plan.gap(&mut random);
         }
         while let (Some(&at), Some(&which)) = (due.front(), idle.last()) {
             due.pop_front();

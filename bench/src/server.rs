@@ -60,8 +60,8 @@ pub(crate) struct Program {
 
 /// node's own HTTP server with the answer of the guest `hello`.
 const NODE_HELLO: &str = "const server = require('http').createServer((_, response) => {
-    response.setHeader('content-type', 'text/plain');
-    response.end('hello\\n');
+    response.setHeader('content-type', 'text/plain; charset=utf-8');
+    response.end('Hello from Wasmway!\\n');
 }).listen(0, '127.0.0.1', () => console.log(`Serving HTTP on http://127.0.0.1:${server.address().port}/`));";
 
 impl Program {
@@ -196,7 +196,7 @@ impl Drop for Server {
 }
 
 /// Nothing is kept of it, so it need not end in order.
-fn stop(child: &mut Child) {
+pub(crate) fn stop(child: &mut Child) {
     // Gone already, as far as either fails.
     let _ = child.kill();
     let _ = child.wait();

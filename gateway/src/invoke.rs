@@ -27,7 +27,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use std::{net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
@@ -45,7 +45,7 @@ pub(crate) struct DataPlane {
 
 /// Every path belongs to the functions: there is no router before them.
 impl Handler for Arc<DataPlane> {
-    async fn handle(self, request: Request<Incoming>, arrival: Arrival) -> Response {
+    async fn handle(self, request: Request<Incoming>, arrival: Arrival) -> Result<Response, Infallible> {
         let id = RequestId::of(request.headers());
         let version = request.version();
         let has_body = !request.body().is_end_stream();
@@ -59,7 +59,7 @@ impl Handler for Arc<DataPlane> {
         if self.drain.is_closing() || (refused && has_body) {
             forwarding::ask_to_leave(response.headers_mut(), version);
         }
-        response
+        Ok(response)
     }
 }
 

@@ -105,14 +105,19 @@ pub(crate) struct Arrival {
 
 /// What answers requests.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
-    fn handle(self, request: Request<Incoming>, arrival: Arrival) -> impl Future<Output = Response> + Send;
+    /// Every request has an answer; the result is what the server and routers ask for.
+    fn handle(
+        self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> impl Future<Output = Result<Response, Infallible>> + Send;
 }
 
 /// Handlers of a router find the [`Peer`] among the extensions of the request.
 impl Handler for Router {
-    async fn handle(self, mut request: Request<Incoming>, arrival: Arrival) -> Response {
+    async fn handle(self, mut request: Request<Incoming>, arrival: Arrival) -> Result<Response, Infallible> {
         request.extensions_mut().insert(Peer::clone(&arrival.peer));
-        self.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {})
+        self.oneshot(request.map(Body::new)).await
     }
 }
 
@@ -253,9 +258,7 @@ impl<H: Handler> Connection<H> {
         let service = service_fn(move |request: Request<Incoming>| {
             // HTTP/2 always reads, and so notices by itself.
             let client = (request.version() < Version::HTTP_2).then(|| client.clone());
-            let arrival = Arrival { peer: origin.clone(), client };
-            let answer = handler.clone().handle(request, arrival);
-            async move { Ok::<_, Infallible>(answer.await) }
+            handler.clone().handle(request, Arrival { peer: origin.clone(), client })
         });
         let stream = TokioIo::new(stream);
         let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));

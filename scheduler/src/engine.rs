@@ -66,21 +66,15 @@ pub(crate) fn compiling(world: World, cpu: TargetCpu) -> wasmtime::Result<Engine
     Engine::new(&settings(world, cpu)?)
 }
 
-/// The target that this program runs on.
-const BASELINE: &str = if cfg!(target_arch = "aarch64") {
-    if cfg!(target_os = "macos") { "aarch64-apple-darwin" } else { "aarch64-unknown-linux-gnu" }
-} else if cfg!(target_os = "macos") {
-    "x86_64-apple-darwin"
-} else {
-    "x86_64-unknown-linux-gnu"
-};
+/// The target that this program was built for, as `rustc` names it.
+const TARGET: &str = env!("TARGET");
 
 /// All that decides about the code which comes out of the compiler.
 fn settings(world: World, cpu: TargetCpu) -> wasmtime::Result<Config> {
     let mut config = Config::new();
     if cpu == TargetCpu::Baseline {
         // A target that is named gets nothing of what this processor has beyond it.
-        config.target(BASELINE)?;
+        config.target(TARGET)?;
     }
     config
         .concurrency_support(matches!(world, World::Http03))

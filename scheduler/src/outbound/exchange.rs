@@ -49,6 +49,9 @@ impl Default for Deadlines {
     }
 }
 
+/// How long a connection that is open may take to be ready for a request.
+const READY: Duration = Duration::from_millis(100);
+
 /// The shortest timeout: a guest that asks for none at all gets next to none.
 const STEP_MIN: Duration = Duration::from_millis(1);
 
@@ -139,7 +142,8 @@ impl Exchange {
         request: Request<Upload>,
         options: RequestOptions,
     ) -> Result<Result<Response<Incoming>, Request<Upload>>, Error> {
-        if link.sender.ready().await.is_err() {
+        // An earlier request may still be sending a body that its answer did not wait for.
+        if !matches!(timeout(READY, link.sender.ready()).await, Ok(Ok(()))) {
             return Ok(Err(request));
         }
         let wait = self.node.deadlines.step(options.first_byte_timeout);

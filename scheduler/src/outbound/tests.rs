@@ -120,6 +120,20 @@ async fn a_connection_that_was_closed_or_not_read_to_its_end_is_not_used_again()
 }
 
 #[tokio::test]
+async fn a_request_does_not_wait_for_the_body_of_an_earlier_one() {
+    let address = keeper().await;
+    let outbound = outbound(node(answers(vec![]).0), true);
+    let url = format!("http://{address}/");
+    let endless = futures::stream::once(async { Ok(http_body::Frame::data(Bytes::from_static(b"x"))) });
+    let endless = futures::StreamExt::chain(endless, futures::stream::pending());
+    let body = http_body_util::StreamBody::new(endless).boxed_unsync();
+    let request = Request::post(&url).header("host", "name.example").body(body).unwrap();
+    assert_eq!(send(&outbound, request).await.unwrap(), "1", "the server answers before it has read the body");
+    let next = tokio::time::timeout(PATIENCE, send(&outbound, to(&url, ""))).await;
+    assert_eq!(next.expect("another connection is opened").unwrap(), "2");
+}
+
+#[tokio::test]
 async fn a_connection_rests_for_a_bounded_time() {
     let address = keeper().await;
     let node = Arc::new(node(answers(vec![]).0));
