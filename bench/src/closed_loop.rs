@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::client::Target;
-use crate::{poller, wrk};
+use crate::poller::{self, Mix};
+use crate::wrk;
 
 /// Who sends the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -32,7 +33,7 @@ impl Client {
     /// Loads `target` for `seconds` over so many connections. One failed answer fails the run.
     pub(crate) fn run(self, target: &Target, connections: u32, seconds: u64) -> Result<Run> {
         match self {
-            Client::Poller => poller::run(target, connections, Duration::from_secs(seconds)),
+            Client::Poller => poller::run(Mix::one(target), connections, Duration::from_secs(seconds)),
             Client::Wrk => wrk::run(target, connections, seconds),
         }
     }

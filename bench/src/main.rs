@@ -2,15 +2,18 @@
 
 mod bare_hyper;
 mod busy;
+mod case;
 mod chart;
 mod client;
 mod closed_loop;
 mod control;
+mod functions;
 mod instructions;
 mod latency;
 mod limits;
 mod load;
 mod noisy_neighbour;
+mod outbound;
 mod placement;
 mod poller;
 mod pressure;
@@ -19,6 +22,7 @@ mod server;
 mod shares;
 mod soak;
 mod speed;
+mod starts;
 mod usage;
 mod wrk;
 
@@ -73,6 +77,12 @@ enum Measurement {
     Speed(speed::Arguments),
     /// Instructions that a request takes, by callgrind
     Instructions(instructions::Arguments),
+    /// Memory and speed of a node with many functions
+    Functions(functions::Arguments),
+    /// Time to the first answer after a deploy, and of calls of functions that are not in memory
+    Starts(starts::Arguments),
+    /// Calls of a function that calls a server, at a steady rate
+    Outbound(outbound::Arguments),
     /// A server that is hyper and nothing else, for `speed` to compare with
     #[command(hide = true)]
     BareHyper,
@@ -111,6 +121,11 @@ impl Bench {
     /// The component of a guest.
     pub(crate) fn guest(&self, name: &str) -> PathBuf {
         self.guests.join(name).with_extension("wasm")
+    }
+
+    /// The component of an example, which `cargo xtask examples` builds.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        in_target("examples").join(name).with_extension("wasm")
     }
 
     pub(crate) fn json(&self, measurement: &str) -> PathBuf {
@@ -158,9 +173,14 @@ fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.measurement {
         Measurement::NoisyNeighbour(arguments) => arguments.placement.move_load()?,
         Measurement::Speed(arguments) => arguments.placement.move_load()?,
+        Measurement::Functions(_) | Measurement::Outbound(_) => Placement::Apart.move_load()?,
         Measurement::BareHyper => return bare_hyper::run().map(|()| true),
         Measurement::Busy => return busy::run().map(|()| true),
-        Measurement::Limits | Measurement::Shares(_) | Measurement::Soak(_) | Measurement::Instructions(_) => {}
+        Measurement::Limits
+        | Measurement::Shares(_)
+        | Measurement::Soak(_)
+        | Measurement::Starts(_)
+        | Measurement::Instructions(_) => {}
     }
     // One thread: the load of one connection must not wait for another thread to be woken.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -168,6 +188,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Measurement::NoisyNeighbour(arguments) => runtime.block_on(noisy_neighbour::run(bench, arguments)),
         Measurement::Speed(arguments) => runtime.block_on(speed::run(bench, arguments)),
         Measurement::Instructions(arguments) => runtime.block_on(instructions::run(bench, arguments)),
+        Measurement::Functions(arguments) => runtime.block_on(functions::run(bench, arguments)),
+        Measurement::Starts(arguments) => runtime.block_on(starts::run(bench, arguments)),
+        Measurement::Outbound(arguments) => runtime.block_on(outbound::run(bench, arguments)),
         Measurement::BareHyper | Measurement::Busy => unreachable!("done above"),
         Measurement::Limits => runtime.block_on(limits::run(bench)),
         Measurement::Shares(arguments) => runtime.block_on(shares::run(bench, arguments)),

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -27,7 +27,7 @@ const LOOKS: u32 = 64;
 /// What is due while all connections wait for answers waits too. One failed answer fails the run.
 pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<Summary> {
     let request = request(target);
-    let mut open = (0..connections).map(|_| Connection::open(target)).collect::<Result<Vec<_>>>()?;
+    let mut open = (0..connections).map(|_| Connection::open(target.address)).collect::<Result<Vec<_>>>()?;
     let (mut idle, mut busy): (Vec<_>, Vec<_>) = ((0..open.len()).collect(), Vec::<usize>::new());
     let mut planned = vec![Instant::now(); open.len()];
     let mut random = StdRng::seed_from_u64(plan.seed);
@@ -50,7 +50,7 @@ pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<
         }
         let mut answered = Vec::new();
         for (place, &which) in busy.iter().enumerate() {
-            if open[which].look(&mut buffer)?.is_some() {
+            if open[which].look(&request, &mut buffer)?.is_some() {
                 latencies.push(planned[which].elapsed());
                 answered.push(place);
             }
@@ -65,30 +65,72 @@ pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<
     }
 }
 
-/// Loads `target` for this time over so many connections. One failed answer fails the run.
-pub(crate) fn run(target: &Target, connections: u32, time: Duration) -> Result<Run> {
-    let request = request(target);
-    let mut open = (0..connections).map(|_| Connection::open(target)).collect::<Result<Vec<_>>>()?;
-    let mut buffer = vec![0; BUFFER];
-    let mut latencies = Vec::new();
-    let begin = Instant::now();
-    for connection in &mut open {
-        connection.send(&request)?;
+/// Requests to one server, and which of them is sent next.
+pub(crate) struct Mix<'a> {
+    address: SocketAddr,
+    requests: Vec<Vec<u8>>,
+    /// `None` when no more is to be sent.
+    next: Box<dyn FnMut() -> Option<usize> + 'a>,
+}
+
+impl<'a> Mix<'a> {
+    /// The same again and again.
+    pub(crate) fn one(target: &Target) -> Self {
+        Self { address: target.address, requests: vec![request(target)], next: Box::new(|| Some(0)) }
     }
-    loop {
+
+    /// Every one of them, once, in order.
+    pub(crate) fn each_once(targets: &[Target]) -> Self {
+        let mut order = 0..targets.len();
+        Self::of(targets, Box::new(move || order.next()))
+    }
+
+    /// As `choose` draws them.
+    pub(crate) fn random(targets: &[Target], seed: u64, choose: impl Fn(&mut StdRng) -> usize + 'a) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        Self::of(targets, Box::new(move || Some(choose(&mut random))))
+    }
+
+    fn of(targets: &[Target], next: Box<dyn FnMut() -> Option<usize> + 'a>) -> Self {
+        Self { address: targets[0].address, requests: targets.iter().map(request).collect(), next }
+    }
+}
+
+/// Loads a server for this time over so many connections. One failed answer fails the run.
+pub(crate) fn run(mix: Mix<'_>, connections: u32, time: Duration) -> Result<Run> {
+    let Mix { address, requests, mut next } = mix;
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        let Some(which) = next() else { break };
+        let mut connection = Connection::open(address)?;
+        connection.send(&requests[which])?;
+        open.push((connection, which));
+    }
+    let (mut buffer, mut latencies) = (vec![0; BUFFER], Vec::new());
+    let begin = Instant::now();
+    while !open.is_empty() {
         for _ in 0..LOOKS {
-            for connection in &mut open {
-                if let Some(latency) = connection.look(&mut buffer)? {
-                    latencies.push(latency);
-                    connection.send(&request)?;
+            let mut ended = None;
+            for (place, (connection, which)) in open.iter_mut().enumerate() {
+                let Some(latency) = connection.look(&requests[*which], &mut buffer)? else { continue };
+                latencies.push(latency);
+                match next() {
+                    Some(then) => {
+                        *which = then;
+                        connection.send(&requests[then])?;
+                    }
+                    None => ended = Some(place),
                 }
+            }
+            if let Some(place) = ended {
+                open.swap_remove(place);
             }
         }
         let now = Instant::now();
         if now - begin >= time {
             break;
         }
-        let waits = open.iter().map(|connection| now.saturating_duration_since(connection.sent)).max();
+        let waits = open.iter().map(|(connection, _)| now.saturating_duration_since(connection.sent)).max();
         ensure!(waits.unwrap_or_default() < PATIENCE, "no answer within {PATIENCE:?}");
     }
     let requests = latencies.len() as u64;
@@ -110,39 +152,41 @@ fn request(target: &Target) -> Vec<u8> {
 
 struct Connection {
     stream: TcpStream,
-    /// What of the request has yet to be sent.
-    unsent: Vec<u8>,
+    /// Bytes of the request that have been sent.
+    written: usize,
     answer: Answer,
     sent: Instant,
 }
 
 impl Connection {
-    fn open(target: &Target) -> Result<Self> {
-        let stream = TcpStream::connect(target.address).context("cannot connect")?;
+    fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, unsent: Vec::new(), answer: Answer::default(), sent: Instant::now() })
+        Ok(Self { stream, written: 0, answer: Answer::default(), sent: Instant::now() })
     }
 
     fn send(&mut self, request: &[u8]) -> Result<()> {
         self.sent = Instant::now();
         self.answer = Answer::default();
-        match self.stream.write(request) {
-            Ok(written) => self.unsent.extend_from_slice(&request[written..]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.unsent.extend_from_slice(request),
+        self.written = 0;
+        self.write(request)
+    }
+
+    /// Sends what the connection takes of the rest.
+    fn write(&mut self, request: &[u8]) -> Result<()> {
+        match self.stream.write(&request[self.written..]) {
+            Ok(written) => self.written += written,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("cannot send"),
         }
         Ok(())
     }
 
     /// How long the answer took, when all of it is here.
-    fn look(&mut self, buffer: &mut [u8]) -> Result<Option<Duration>> {
-        if !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(written) => drop(self.unsent.drain(..written)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error).context("cannot send"),
-            }
+    fn look(&mut self, request: &[u8], buffer: &mut [u8]) -> Result<Option<Duration>> {
+        if self.written < request.len() {
+            self.write(request)?;
         }
         match self.stream.read(buffer) {
             Ok(0) => bail!("the server closed the connection"),

@@ -7,11 +7,13 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::client::Target;
 use crate::control::Control;
+use crate::eventually;
 use crate::placement::Placement;
 
 /// Longest time that a server may take to start.
@@ -117,12 +119,31 @@ impl Program {
 
 /// A server that runs. Ends with this value.
 pub(crate) struct Server {
-    kind: Kind,
-    child: Child,
+    child: Process,
     address: SocketAddr,
     control: Option<SocketAddr>,
     /// Its data, and what it printed.
-    _folder: TempDir,
+    folder: TempDir,
+    program: Program,
+    component: PathBuf,
+    placement: Placement,
+}
+
+/// Killed with this value: nothing is kept of it, so it need not end in order.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        stop(&mut self.0);
+    }
+}
+
+/// Asks a server to end, and waits until it has.
+async fn end(process: &mut Process) -> Result<()> {
+    let pid = Pid::from_raw(process.0.id().cast_signed()).context("a process has a number")?;
+    kill_process(pid, Signal::TERM)?;
+    let ended = eventually(START, async || Ok(process.0.try_wait()?)).await?;
+    ended.context("the server does not end").map(drop)
 }
 
 /// What a Wasmway process says of itself.
@@ -136,7 +157,17 @@ impl Server {
     /// Starts `program` and waits until it takes requests. `wasmtime serve` holds `component`; on Wasmway nothing
     /// is deployed yet.
     pub(crate) async fn start(program: &Program, component: &Path, placement: Placement) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        Self::start_in(tempfile::tempdir()?, program.clone(), component.to_owned(), placement).await
+    }
+
+    /// Ends it, and starts it again with what it has kept.
+    pub(crate) async fn again(self) -> Result<Self> {
+        let Self { mut child, folder, program, component, placement, .. } = self;
+        end(&mut child).await?;
+        Self::start_in(folder, program, component, placement).await
+    }
+
+    async fn start_in(folder: TempDir, program: Program, component: PathBuf, placement: Placement) -> Result<Self> {
         let (log, data) = (folder.path().join("log"), folder.path().join("data"));
         let printed = folder.path().join("printed");
         let mut command = Command::new(&program.binary);
@@ -146,28 +177,27 @@ impl Server {
             Kind::Wasmway => command
                 .args(["--dev", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--log-format=json", "--data-dir"])
                 .arg(&data),
-            Kind::WasmtimeServe | Kind::WasmtimeServeDefaults => command.arg("--addr=127.0.0.1:0").arg(component),
+            Kind::WasmtimeServe | Kind::WasmtimeServeDefaults => command.arg("--addr=127.0.0.1:0").arg(&component),
             Kind::BareHyper | Kind::Node => &mut command,
         };
-        let mut child = placement.spawn_server(command)?;
-        let addresses = match addresses(program.kind, &mut child, &data, [&log, &printed]).await {
+        let mut child = Process(placement.spawn_server(command)?);
+        let (address, control) = match addresses(program.kind, &mut child.0, &data, [&log, &printed]).await {
             Ok(addresses) => addresses,
             Err(error) => {
-                stop(&mut child);
                 let said = fs::read_to_string(&log).unwrap_or_default();
                 return Err(error.context(format!("{} does not serve; it says: {said}", program.kind.name())));
             }
         };
-        Ok(Self { kind: program.kind, child, address: addresses.0, control: addresses.1, _folder: folder })
+        Ok(Self { child, address, control, folder, program, component, placement })
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Wasmway's control plane.
     pub(crate) fn control(&self) -> Result<Control> {
-        Ok(Control::new(self.control.with_context(|| format!("{} has no control plane", self.kind.name()))?))
+        Ok(Control::new(self.control.with_context(|| format!("{} has no control plane", self.program.kind.name()))?))
     }
 
     /// The address of a path.
@@ -182,16 +212,10 @@ impl Server {
 
     /// The neighbour of this name, which on Wasmway is a function of its own.
     pub(crate) fn neighbour(&self, name: &str) -> Target {
-        match self.kind {
+        match self.program.kind {
             Kind::Wasmway => self.function(name, &format!("/{name}")),
             _ => Target::get(self.address, format!("/{name}")),
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        stop(&mut self.child);
     }
 }
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use crate::case::Case;
 use crate::chart::{self, Bar};
 use crate::client::Target;
 use crate::closed_loop::{Client, Run};
@@ -18,8 +18,6 @@ use crate::report::{Verdict, print_verdicts, table, write_json};
 use crate::server::{Kind, Program, Server};
 use crate::{Bench, poller, usage};
 
-/// Bytes of a body that is echoed.
-const BODY_BYTES: usize = 64 << 10;
 /// Connections of the open loop.
 const OPEN_LOOP_CONNECTIONS: u32 = 64;
 /// Before the first round, so that nobody's first requests count.
@@ -46,9 +44,9 @@ pub(crate) struct Arguments {
     /// Who sends the requests of the closed loop
     #[arg(long, value_enum, default_value_t = Client::Poller)]
     client: Client,
-    /// Connections of the closed loop
-    #[arg(long, default_value_t = 32)]
-    connections: u32,
+    /// Connections of the closed loop [default: 32; 4 for `stream`]
+    #[arg(long)]
+    connections: Option<u32>,
     /// Which processors the server gets, and which the load
     #[arg(long, value_enum, default_value_t = Placement::Apart)]
     pub(crate) placement: Placement,
@@ -58,24 +56,6 @@ pub(crate) struct Arguments {
     /// The wasmtime to compare with, instead of one on the path
     #[arg(long, value_name = "PATH", default_value = "wasmtime")]
     wasmtime: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum Case {
-    /// A short answer, at once
-    Hello,
-    /// A body of 64 KiB, sent back
-    Echo,
-}
-
-impl Case {
-    fn name(self) -> &'static str {
-        match self {
-            Case::Hello => "hello",
-            Case::Echo => "echo",
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -115,6 +95,12 @@ struct Running {
     target: Target,
 }
 
+impl Arguments {
+    fn connections(&self) -> u32 {
+        self.connections.unwrap_or(self.case.connections())
+    }
+}
+
 impl Measured {
     fn of(&self, what: impl Fn(&Round) -> f64) -> f64 {
         median(self.rounds.iter().map(what).collect())
@@ -134,7 +120,7 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
         servers.push(start(bench, arguments, name, program).await?);
     }
     for server in &servers {
-        arguments.client.run(&server.running.target, arguments.connections, WARM_UP_SECONDS)?;
+        arguments.client.run(&server.running.target, arguments.connections(), WARM_UP_SECONDS)?;
     }
     for round in 1..=arguments.rounds {
         for server in &mut servers {
@@ -163,7 +149,8 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let title =
         format!("{}: requests a second ({})", arguments.case.name(), environment.described(arguments.placement));
     chart::write(&json.with_extension("svg"), &title, "/s", &bars)?;
-    let Arguments { case, client, placement, connections, .. } = *arguments;
+    let connections = arguments.connections();
+    let Arguments { case, client, placement, .. } = *arguments;
     write_json(&json, &Report { environment, case, client, placement, connections, servers, verdicts })?;
     Ok(met)
 }
@@ -176,33 +163,32 @@ fn programs(bench: &Bench, arguments: &Arguments) -> Result<Vec<(String, Program
     if let Some(binary) = &arguments.beside {
         programs.push((format!("{}", binary.display()), Program::new(Kind::Wasmway, binary)?));
     }
-    let mut peers =
-        vec![(Kind::WasmtimeServe, &*arguments.wasmtime), (Kind::WasmtimeServeDefaults, &*arguments.wasmtime)];
-    if arguments.case == Case::Hello {
-        peers.push((Kind::Node, Path::new("node")));
-    }
+    let peers = [
+        (Kind::WasmtimeServe, &*arguments.wasmtime),
+        (Kind::WasmtimeServeDefaults, &*arguments.wasmtime),
+        (Kind::Node, Path::new("node")),
+    ];
     for (kind, binary) in peers {
         match Program::new(kind, binary) {
             Ok(program) => programs.push((kind.name().to_owned(), program)),
             Err(error) => println!("NOT RUN: {}: {error:#}", kind.name()),
         }
     }
-    Ok(programs)
+    programs.retain(|(_, program)| arguments.case.is_for(program.kind));
+    Ok(programs.into_iter().map(|(name, program)| (name, arguments.case.settings(program))).collect())
 }
 
 async fn start(bench: &Bench, arguments: &Arguments, name: String, program: Program) -> Result<Measured> {
-    let guest = bench.guest(arguments.case.name());
-    let server = Server::start(&program, &guest, arguments.placement).await;
+    let case = arguments.case;
+    let component = case.component(bench);
+    let server = Server::start(&program, &component, arguments.placement).await;
     let server = server.with_context(|| format!("starting {name}"))?;
+    let mut path = "/".to_owned();
     if program.kind == Kind::Wasmway {
-        server.control()?.deploy(arguments.case.name(), &guest, "").await?;
+        server.control()?.deploy(case.name(), &component, case.manifest()).await?;
+        path = format!("/{}/", case.name());
     }
-    let path = if program.kind == Kind::Wasmway { format!("/{}/", arguments.case.name()) } else { "/".to_owned() };
-    let target = server.at(&path);
-    let target = match arguments.case {
-        Case::Hello => target,
-        Case::Echo => Target { body: Some(Bytes::from(vec![b'x'; BODY_BYTES])), ..target },
-    };
+    let target = case.request(server.at(&path));
     let (rounds, half_load_p99_us) = (Vec::new(), Vec::new());
     let arguments = program.arguments();
     Ok(Measured { name, program, arguments, rounds, half_load_p99_us, running: Running { server, target } })
@@ -210,7 +196,7 @@ async fn start(bench: &Bench, arguments: &Arguments, name: String, program: Prog
 
 fn closed_loop(running: &Running, arguments: &Arguments) -> Result<Round> {
     let before = usage::cpu(running.server.pid())?;
-    let run = arguments.client.run(&running.target, arguments.connections, arguments.seconds)?;
+    let run = arguments.client.run(&running.target, arguments.connections(), arguments.seconds)?;
     let used = usage::cpu(running.server.pid())?.saturating_sub(before);
     Ok(Round { run, cpu_us: used.as_secs_f64() * 1e6 / run.requests.max(1) as f64 })
 }

@@ -130,10 +130,10 @@ pub(crate) struct Settings {
     )]
     pub(crate) max_requests: u32,
 
-    /// Native code that is kept loaded; beyond it, the programs unused for longest are let go
+    /// Native code that is kept loaded; beyond it, the programs unused for longest are let go; 0MiB keeps none
     #[arg(
         long, env = "WASMWAY_PROGRAM_CACHE", value_name = "SIZE", default_value = "1GiB",
-        value_parser = between(ByteSize::mib(16)..=ByteSize::gib(1024)),
+        value_parser = between(ByteSize::mib(0)..=ByteSize::gib(1024)),
     )]
     pub(crate) program_cache: ByteSize,
 

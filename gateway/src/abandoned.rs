@@ -5,13 +5,13 @@ use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
 };
 
-/// Drives a call to its answer; `None` when the client leaves before. Dropping the call ends its guest.
-pub(crate) async fn unless_left<T>(client: Option<Client>, call: impl Future<Output = T>) -> Option<T> {
-    let mut call = pin!(call);
+/// Drives a call to its answer; `None` when the client leaves before. Dropping the call ends its guest. It is pinned
+/// where it is made: one that is passed on is copied.
+pub(crate) async fn unless_left<T>(client: Option<Client>, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     let mut leaving = None;
     poll_fn(|cx| {
         if let Poll::Ready(answer) = call.as_mut().poll(cx) {

@@ -27,7 +27,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 use wasmway_scheduler::{Failure, Invocation, Receipt, ResponseBody, Scheduler};
 
 /// What the data plane works with.
@@ -93,7 +93,7 @@ async fn dispatch(
     let has_body = !request.body().is_end_stream();
     let takes_trailers = served.server_timing && server_timing::takes_trailers(&request);
     let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
-    let call = plane.scheduler.invoke(&served.function, request, invocation);
+    let call = pin!(plane.scheduler.invoke(&served.function, request, invocation));
     let Some(answer) = abandoned::unless_left(connection.clone(), call).await else {
         return Err(Problem::client_left());
     };

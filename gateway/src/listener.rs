@@ -2,12 +2,17 @@
 //! and an end that loses nothing.
 
 use crate::{
-    forwarding::Peer,
+    forwarding::{self, Peer},
     newcomers,
     patient_stream::{Client, PatientStream},
+    problem::Problem,
 };
-use axum::{Router, body::Body, response::Response};
-use http::{Request, Version};
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode, Version};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -34,6 +39,8 @@ pub(crate) struct ConnectionLimits {
     pub(crate) header_bytes: usize,
 }
 
+/// Bytes that one read of an HTTP/1 connection may bring, at least: a body of 64 KiB comes in one piece with its head.
+const READ_BYTES: usize = 128 << 10;
 /// Requests of one HTTP/2 connection at once.
 const STREAMS: u32 = 200;
 /// Bytes of the headers of one HTTP/2 request.
@@ -211,7 +218,9 @@ fn server(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_bytes);
+        // What the HTTP server reads at once is also the most that it takes for a head: what is beyond the limit
+        // within that is refused when it has come.
+        .max_buf_size(limits.header_bytes.max(READ_BYTES));
     server
         .http2()
         .timer(TokioTimer::new())
@@ -221,6 +230,22 @@ fn server(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(limits.header_timeout);
     server
+}
+
+/// Bytes of the head of a request, about as HTTP/1 sends it: its line, and a line for each header.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    const PER_LINE: usize = 4;
+    let line = request.uri().path_and_query().map_or(1, |path| path.as_str().len());
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + PER_LINE);
+    line + headers.sum::<usize>()
+}
+
+fn head_too_large(version: Version, limit: usize) -> Response {
+    let detail = format!("the line and the headers of a request may have {limit} bytes (--max-header-bytes)");
+    let (status, code) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large");
+    let mut response = Problem::platform(status, code, "Head too large", detail).into_response();
+    forwarding::ask_to_leave(response.headers_mut(), version);
+    response
 }
 
 /// Counts a connection while it is open.
@@ -255,10 +280,18 @@ impl<H: Handler> Connection<H> {
         let (handler, origin) = (self.handler, Arc::new(Peer::new(peer)));
         let stream = PatientStream::new(stream, &self.limits);
         let client = stream.client();
+        let header_bytes = self.limits.header_bytes;
         let service = service_fn(move |request: Request<Incoming>| {
             // HTTP/2 always reads, and so notices by itself.
             let client = (request.version() < Version::HTTP_2).then(|| client.clone());
-            handler.clone().handle(request, Arrival { peer: origin.clone(), client })
+            let arrival = Arrival { peer: origin.clone(), client };
+            let handler = (head_bytes(&request) <= header_bytes).then(|| handler.clone());
+            async move {
+                match handler {
+                    Some(handler) => handler.handle(request, arrival).await,
+                    None => Ok(head_too_large(request.version(), header_bytes)),
+                }
+            }
         });
         let stream = TokioIo::new(stream);
         let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));

@@ -7,6 +7,7 @@ use crate::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -57,7 +58,7 @@ pub struct ResponseBody(Kind);
 
 enum Kind {
     /// The guest is done and this is all it said.
-    Whole(Option<Bytes>),
+    Whole(VecDeque<Bytes>),
     /// The guest goes on writing while this is sent.
     Streaming(Box<Streaming>),
 }
@@ -73,8 +74,9 @@ struct Streaming {
 }
 
 impl ResponseBody {
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self(Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())))
+    /// Of pieces, none of which is empty. They are not joined: a connection writes many at once.
+    pub(crate) fn whole(pieces: VecDeque<Bytes>) -> Self {
+        Self(Kind::Whole(pieces))
     }
 
     /// `guest` is the task of a guest that is not over.
@@ -105,18 +107,18 @@ impl Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         match &mut self.0 {
-            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Whole(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
             Kind::Streaming(streaming) => streaming.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.0, Kind::Whole(None))
+        matches!(&self.0, Kind::Whole(pieces) if pieces.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Whole(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
             // What the guest announced is in its `content-length`, if it announced anything.
             Kind::Streaming(_) => SizeHint::default(),
         }

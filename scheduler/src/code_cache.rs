@@ -6,7 +6,8 @@
 //! call sound is that a file is loaded only when
 //! 1. it lies in a folder that only the user of the service can enter (mode 0700), and
 //! 2. a keyed MAC (HMAC-SHA256) over all of its bytes, made when our own compiler wrote it, still
-//!    matches, computed over the very file that is then mapped.
+//!    matches, computed over the very file that is then mapped, or that was mapped before and has not been touched since
+//!    as the kernel says (inode, size, time of change).
 //!
 //! Nothing that was uploaded can be such a file: uploads are compiled, never loaded.
 #![allow(unsafe_code)]
@@ -16,13 +17,16 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::RngCore;
 use sha2::Sha256;
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, UNIX_EPOCH},
 };
 use wasmtime::{Engine, component::Component};
 
@@ -33,6 +37,32 @@ const SCRATCH: &str = "making-";
 pub(crate) struct CodeCache {
     folder: PathBuf,
     key: [u8; 32],
+    /// Files that were found to be what we wrote, since this process began.
+    verified: Mutex<HashSet<Identity>>,
+}
+
+/// Verified files that are remembered; past it all are forgotten, and verified again.
+const VERIFIED: usize = 1 << 16;
+
+/// A file as it was at a moment. Nobody can write to a file without changing it: of its times one is the kernel's alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    file: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let now = file.metadata()?;
+        Ok(Self {
+            file: (now.dev(), now.ino()),
+            bytes: now.len(),
+            modified: (now.mtime(), now.mtime_nsec()),
+            changed: (now.ctime(), now.ctime_nsec()),
+        })
+    }
 }
 
 /// Names the code of one component for one engine.
@@ -61,7 +91,7 @@ impl CodeCache {
         for name in &current {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name))?;
         }
-        Ok(Self { folder: folder.to_owned(), key })
+        Ok(Self { folder: folder.to_owned(), key, verified: Mutex::default() })
     }
 
     fn path(&self, id: CodeId<'_>) -> PathBuf {
@@ -107,10 +137,28 @@ impl CodeCache {
     }
 
     fn verify(&self, file: &mut File, path: &Path) -> io::Result<bool> {
+        let identity = Identity::of(file)?;
+        if self.verified().contains(&identity) {
+            return Ok(true);
+        }
         let expected = fs::read(path.with_extension("mac"))?;
         let mut mac = self.hmac();
         update(&mut mac, file)?;
-        Ok(mac.verify_slice(&expected).is_ok())
+        let verified = mac.verify_slice(&expected).is_ok();
+        // What was written to while it was read is read again the next time.
+        if verified && is_settled(&identity) && Identity::of(file)? == identity {
+            let mut known = self.verified();
+            if known.len() >= VERIFIED {
+                known.clear();
+            }
+            known.insert(identity);
+        }
+        Ok(verified)
+    }
+
+    fn verified(&self) -> MutexGuard<'_, HashSet<Identity>> {
+        // A set is whole between any two statements that could panic.
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mac(&self, file: &mut File) -> io::Result<Vec<u8>> {
@@ -122,6 +170,15 @@ impl CodeCache {
     fn hmac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
     }
+}
+
+/// Time after which a change shows in a file's times, however coarse the clock of its file system is.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Whether the file was changed so long ago that another change could not have the same time.
+fn is_settled(identity: &Identity) -> bool {
+    let changed = UNIX_EPOCH + Duration::from_secs(identity.changed.0.max(0) as u64);
+    changed.elapsed().is_ok_and(|since| since > SETTLED)
 }
 
 fn update(mac: &mut Hmac<Sha256>, file: &mut File) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! A function as the scheduler knows it.
 
-use crate::{component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, outcome::Failure};
+use crate::{component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, places::Places};
 use std::{
     path::PathBuf,
     sync::{
@@ -8,7 +8,6 @@ use std::{
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 /// A function that can be called: one version of it, with all that the version says.
 #[derive(Debug)]
@@ -24,7 +23,8 @@ pub struct Function {
     pub(crate) outbound: Arc<OutboundPolicy>,
     pub(crate) share: Share,
     pub(crate) pace: Arc<Pace>,
-    open_requests: Arc<AtomicU32>,
+    /// For its requests.
+    pub(crate) places: Arc<Places>,
 }
 
 impl Function {
@@ -40,6 +40,7 @@ impl Function {
     ) -> Self {
         let share = Share { namespace: namespace.into(), function: name.into(), weight: limits.cpu_weight };
         Self {
+            places: Places::new(limits.concurrency),
             share,
             version,
             digest,
@@ -49,7 +50,6 @@ impl Function {
             env: env.into(),
             outbound: Arc::new(outbound),
             pace: Arc::default(),
-            open_requests: Arc::default(),
         }
     }
 
@@ -76,16 +76,6 @@ impl Function {
     /// SHA-256 of its component.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
-    }
-
-    /// Counts one more request, if the function may have one.
-    pub(crate) fn open_request(&self) -> Result<OpenRequest, Failure> {
-        let limit = self.limits.concurrency;
-        let add = |open| (open < limit).then_some(open + 1);
-        match self.open_requests.fetch_update(Relaxed, Relaxed, add) {
-            Ok(_) => Ok(OpenRequest(self.open_requests.clone())),
-            Err(_) => Err(Failure::FunctionBusy { limit }),
-        }
     }
 }
 
@@ -125,20 +115,4 @@ impl Pace {
             let _ = self.wary.fetch_update(Relaxed, Relaxed, |wary| wary.checked_sub(1));
         }
     }
-}
-
-/// A request of a function that is open: counted until it is dropped.
-pub(crate) struct OpenRequest(Arc<AtomicU32>);
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A place in everything that is counted, held until the guest of a request is gone.
-pub(crate) struct Permits {
-    pub(crate) _function: OpenRequest,
-    pub(crate) _node: OwnedSemaphorePermit,
-    pub(crate) _slot: OwnedSemaphorePermit,
 }

@@ -4,11 +4,11 @@
 
 use crate::{
     component::World,
-    limits::{FIELDS_BYTES, HOST_RESOURCES, MemoryLimiter, RANDOM_BYTES, WRITE_BYTES},
+    limits::{FIELDS_BYTES, HOST_RESOURCES, MemoryLimiter, RANDOM_BYTES, WAITING_WRITES, WRITE_BYTES},
     outbound::RequestOutbound,
     stdio::{GuestOutput, LogSink, OutputStream},
 };
-use http::{HeaderName, Request, Response, header};
+use http::{HeaderName, Request, Response};
 use std::sync::Arc;
 use wasmtime::{
     Engine,
@@ -114,15 +114,21 @@ impl WasiHttpHooks for Hooks {
         WRITE_BYTES
     }
 
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        WAITING_WRITES
+    }
+
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         WRITE_BYTES
     }
 }
 
+/// In one place: the constant is made anew wherever it is named.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+
 /// Headers that belong to the connection and not to the message: a guest neither sets nor sees them.
 fn is_forbidden(name: &HeaderName) -> bool {
-    // The set is compared as a whole only for names that could be in it: most are told apart by this.
-    *name != header::CONTENT_TYPE && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    FORBIDDEN.contains(name)
 }
 
 /// Everything that a component of `world` may import.

@@ -3,12 +3,13 @@
 use crate::{
     body::RequestBody,
     engine::ClockGuard,
-    function::{Function, Pace, Permits},
+    function::{Function, Pace},
     host::{Host, Surroundings},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
     meter::{Check, Meter},
     outbound::RequestOutbound,
     outcome::Failure,
+    places::Place,
     program::Program,
     stdio::LogSink,
 };
@@ -56,7 +57,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) outbound: RequestOutbound,
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) permits: Permits,
+    pub(crate) places: [Place; 3],
     pub(crate) clock: ClockGuard,
 }
 
@@ -66,7 +67,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, logs, meter, permits, clock } = setup;
+    let Setup { function, outbound, logs, meter, places, clock } = setup;
     let limits = &function.limits;
     let limiter = MemoryLimiter::new(limits.memory, meter.clone());
     let host = Host::new(Surroundings { env: function.env.clone(), logs }, outbound, limiter);
@@ -97,8 +98,7 @@ where
         pace: function.pace.clone(),
         is_long: false,
         turns_since_answer: 0,
-        _permits: permits,
-        _clock: clock,
+        _held: (places, clock),
     }
 }
 
@@ -241,8 +241,8 @@ pub(crate) struct Running {
     is_long: bool,
     /// Turns that were cut short since it gave its answer.
     turns_since_answer: u32,
-    _permits: Permits,
-    _clock: ClockGuard,
+    /// Until the guest is gone.
+    _held: ([Place; 3], ClockGuard),
 }
 
 /// Turns that a guest which goes on computing after its answer may take before the answer is sent without its end.
@@ -302,7 +302,7 @@ impl Running {
         if !self.is_long {
             self.pace.short();
         }
-        // Before the permits: who has a permit must find a slot.
+        // Before its places: who has a place must find a slot.
         drop(store);
         result
     }

@@ -1,7 +1,7 @@
 //! Running functions: compiling components ahead of time, keeping programs ready, and giving every
 //! request a fresh instance of its own with exact limits.
 //!
-//! The way of one request: [`Scheduler::invoke`] takes the permits and the program, then
+//! The way of one request: [`Scheduler::invoke`] takes places and the program, then
 //! [`instance`](crate::instance) makes a `Store`, instantiates, calls, and says how it ended. There is
 //! no SQL, no compiling and no lock held over an await on that way.
 
@@ -26,6 +26,7 @@ mod limits;
 mod meter;
 mod outbound;
 mod outcome;
+mod places;
 mod program;
 mod response;
 mod scheduler;

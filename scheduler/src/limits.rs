@@ -42,6 +42,10 @@ pub(crate) const RANDOM_BYTES: u64 = 64 << 10;
 /// Bytes that one write to a body or to an output stream may carry.
 pub(crate) const WRITE_BYTES: usize = 64 << 10;
 
+/// Writes to a body that may wait to be sent: standard libraries write 4 KiB at a time, and a guest that has to wait
+/// for the connection in the middle of a short answer costs it a task of its own.
+pub(crate) const WAITING_WRITES: usize = 16;
+
 /// Sums all memories and tables of one request. wasmtime's own `StoreLimits` counts each by itself, so
 /// that many small memories would escape it.
 pub(crate) struct MemoryLimiter {

@@ -11,6 +11,7 @@ use crate::{
 };
 use moka::future::Cache;
 use std::{
+    hash::{BuildHasherDefault, Hasher},
     path::Path,
     sync::{
         Arc,
@@ -199,10 +200,33 @@ impl Loader {
     }
 }
 
+/// Hashes what is the hash of something already.
+#[derive(Default)]
+struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, digest: &[u8]) {
+        let first = digest.first_chunk().map_or(0, |first| u64::from_ne_bytes(*first));
+        self.0 = self.0.rotate_left(1) ^ first;
+    }
+
+    fn write_usize(&mut self, length: usize) {
+        self.0 ^= length as u64;
+    }
+
+    fn write_isize(&mut self, variant: isize) {
+        self.0 ^= variant as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The programs in memory. The least useful make room for new ones; what a request holds stays alive.
 pub(crate) struct Programs {
     loader: Arc<Loader>,
-    loaded: Cache<([u8; 32], World), Arc<Program>>,
+    loaded: Cache<([u8; 32], World), Arc<Program>, BuildHasherDefault<DigestHasher>>,
 }
 
 impl Programs {
@@ -211,7 +235,8 @@ impl Programs {
             // In KiB, since a weight has 32 bits.
             u32::try_from((program.size + PROGRAM_OVERHEAD) >> 10).unwrap_or(u32::MAX)
         };
-        Self { loader, loaded: Cache::builder().weigher(weigh).max_capacity(max_bytes >> 10).build() }
+        let loaded = Cache::builder().weigher(weigh).max_capacity(max_bytes >> 10);
+        Self { loader, loaded: loaded.build_with_hasher(BuildHasherDefault::default()) }
     }
 
     pub(crate) fn loader(&self) -> &Arc<Loader> {
@@ -235,7 +260,8 @@ impl Programs {
         }
         meter.cold();
         let came = Instant::now();
-        let program = self.load(digest, world, path).await;
+        // Boxed: the way of those who find it in memory is not to carry the place for this.
+        let program = Box::pin(self.load(digest, world, path)).await;
         meter.queued(came.elapsed());
         program
     }

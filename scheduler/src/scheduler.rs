@@ -8,7 +8,7 @@ use crate::{
     component::{ComponentSummary, Refusal, World},
     deploy_queue::DeployQueue,
     engine::{self, EpochClock, PoolSize, TargetCpu},
-    function::{Function, Permits},
+    function::Function,
     guest::Guest,
     instance::{self, Setup},
     lane::Lane,
@@ -16,6 +16,7 @@ use crate::{
     meter::{Meter, Receipt, Usage},
     outbound::{Outbound, RequestOutbound},
     outcome::Failure,
+    places::{Place, Places},
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
     response::{drained, streamed, without_body},
     stdio::LogSink,
@@ -33,7 +34,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::sync::Semaphore;
 use wasmtime_wasi_http::WasiBody;
 
 /// How a scheduler is set up.
@@ -142,9 +142,8 @@ pub struct Scheduler {
     clock: EpochClock,
     lane: Arc<Lane>,
     outbound: Arc<Outbound>,
-    node: Arc<Semaphore>,
-    slots: [Arc<Semaphore>; 2],
-    max_instances: u32,
+    node: Arc<Places>,
+    slots: [Arc<Places>; 2],
 }
 
 impl Scheduler {
@@ -161,7 +160,6 @@ impl Scheduler {
         let cache = CodeCache::open(&config.code_cache, engines).map_err(StartError::CodeCache)?;
         let compiler = Compiler::new(config.compile.clone(), config.target_cpu).map_err(StartError::CodeCache)?;
         let loader = Arc::new(Loader::new(runtimes, compiler, cache));
-        let slots = || Arc::new(Semaphore::new(config.max_instances as usize));
         Ok(Self {
             programs: Programs::new(loader, config.program_cache),
             deploys: DeployQueue::default(),
@@ -170,9 +168,8 @@ impl Scheduler {
                 Lane::start(thread::available_parallelism().map_or(1, usize::from)).map_err(StartError::Threads)?,
             ),
             outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
-            node: Arc::new(Semaphore::new(config.max_requests as usize)),
-            slots: [slots(), slots()],
-            max_instances: config.max_instances,
+            node: Places::new(config.max_requests),
+            slots: [Places::new(config.max_instances), Places::new(config.max_instances)],
         })
     }
 
@@ -215,12 +212,12 @@ impl Scheduler {
     /// What is in use of both pools.
     pub fn usage(&self) -> [EngineUsage; 2] {
         [World::Http02, World::Http03].map(|world| {
-            let free = self.slots(world).available_permits() as u32;
-            EngineUsage { world, slots: self.max_instances, used: self.max_instances.saturating_sub(free) }
+            let slots = self.slots(world);
+            EngineUsage { world, slots: slots.all(), used: slots.taken() }
         })
     }
 
-    fn slots(&self, world: World) -> &Arc<Semaphore> {
+    fn slots(&self, world: World) -> &Arc<Places> {
         match world {
             World::Http02 => &self.slots[0],
             World::Http03 => &self.slots[1],
@@ -258,7 +255,7 @@ impl Scheduler {
         if announced_length(request.headers()) > limits.request_body {
             return Err(Failure::RequestTooLarge { limit: limits.request_body });
         }
-        let permits = self.admit(function)?;
+        let places = self.admit(function)?;
         let program = self.programs.get(function.digest, function.world, &function.artifact, meter).await;
         let program = program.map_err(|error| Failure::Unloadable(error.to_string()))?;
         let head_only = request.method() == Method::HEAD;
@@ -268,7 +265,7 @@ impl Scheduler {
             outbound: RequestOutbound::new(outbound, function.outbound.clone(), meter.clone(), came_by),
             logs,
             meter: meter.clone(),
-            permits,
+            places,
             clock: self.clock.run(),
         };
         let mut guest = Guest::new(instance::start(&program, setup, request), function, self.lane.clone());
@@ -278,14 +275,13 @@ impl Scheduler {
         Ok(if head_only { without_body(response) } else { response })
     }
 
-    /// Takes every permit that a request needs, before any work is done for it.
-    fn admit(&self, function: &Function) -> Result<Permits, Failure> {
-        let take = |permits: &Arc<Semaphore>| permits.clone().try_acquire_owned().map_err(|_| Failure::NodeBusy);
-        Ok(Permits {
-            _function: function.open_request()?,
-            _node: take(&self.node)?,
-            _slot: take(self.slots(function.world))?,
-        })
+    /// Takes every place that a request needs, before any work is done for it.
+    fn admit(&self, function: &Function) -> Result<[Place; 3], Failure> {
+        let busy = Failure::FunctionBusy { limit: function.limits.concurrency };
+        let own = function.places.take().ok_or(busy)?;
+        let of_node = self.node.take().ok_or(Failure::NodeBusy)?;
+        let slot = self.slots(function.world).take().ok_or(Failure::NodeBusy)?;
+        Ok([own, of_node, slot])
     }
 }
 

@@ -177,3 +177,18 @@ async fn a_client_that_waits_for_100_continue_does_not_stall() {
     let answer = timeout(soon, wire.read_to("not read\n")).await.expect("an answer in time");
     assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
 }
+
+#[tokio::test]
+async fn what_benchmarks_call_does_some_work() {
+    let platform = Platform::start().await;
+    platform.deploy("json").await;
+    platform.deploy("hash").await;
+    let order = json!({ "for": "a@example.com", "items": [{ "name": "x", "cents": 250, "count": 3 }, { "name": "y", "cents": 1, "count": 1 }] });
+    let invoice = platform.post("/json/", order.to_string()).await.expect(200).json();
+    let lines = json!([{ "name": "x", "cost": 750 }, { "name": "y", "cost": 1 }]);
+    assert_eq!(invoice, json!({ "for": "a@example.com", "lines": lines, "total": 751 }));
+    platform.post("/json/", "{").await.expect(400);
+    // `head -c 1048576 /dev/zero | sha256sum`
+    let megabyte = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58";
+    platform.get("/hash/").await.expect(200).expect_text(megabyte);
+}

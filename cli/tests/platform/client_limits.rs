@@ -133,6 +133,12 @@ async fn a_head_that_is_too_large_is_refused() {
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 
+    // What is only a little too large is read, and the client is told what is wrong.
+    let mut wire = Wire::connect(&platform).await;
+    wire.send(head(65 << 10)).await;
+    let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains("--max-header-bytes"), "{answer}");
+
     let mut wire = Wire::connect(&platform).await;
     wire.send_what_is_taken(head(1 << 20)).await;
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();

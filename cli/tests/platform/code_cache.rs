@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::harness::Platform;
 
@@ -111,4 +112,28 @@ async fn code_of_another_data_directory_is_not_trusted() {
     // The key that the code was signed with is gone, as it is when somebody copies code here.
     fs::remove_file(folder(&platform).join("key")).unwrap();
     answers_from(&mut platform, "compile").await;
+}
+
+#[tokio::test]
+async fn code_that_is_changed_under_a_running_server_is_made_again() {
+    // No program stays in memory: every call loads its code.
+    let platform = Platform::builder().arg("--program-cache=0MiB").start().await;
+    platform.deploy("hello").await;
+    // Files that have just been written are verified each time: wait until one is believed to be unchanged.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..3 {
+        platform.get("/hello/").await.expect(200);
+    }
+    assert_eq!(loads(&platform, "compile").await, 0.0);
+    assert!(loads(&platform, "cache").await >= 3.0, "{}", platform.metrics().await.text());
+    let [file] = &code(&platform)[..] else { panic!("one file of code") };
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    // A file of its own, since the one that is mapped would change under those who run it.
+    let scratch = file.with_extension("new");
+    fs::write(&scratch, bytes).unwrap();
+    fs::rename(&scratch, file).unwrap();
+    platform.get("/hello/").await.expect(200).expect_text(FUNCTIONS[0].1);
+    assert_eq!(loads(&platform, "compile").await, 1.0);
 }

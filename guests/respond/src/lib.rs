@@ -12,11 +12,19 @@ pub fn text(out: ResponseOutparam, status: u16, body: &str) {
     whole(out, status, "text/plain; charset=utf-8", body.as_bytes());
 }
 
-/// Sends a whole response.
+/// Bytes that one write which waits may carry (`wasi:io/streams`).
+const WRITE_BYTES: usize = 4096;
+
+/// Sends a whole response. Every function of the host that a component imports costs each of its instances something:
+/// this way takes few.
 pub fn whole(out: ResponseOutparam, status: u16, content_type: &str, body: &[u8]) {
-    let mut response = Response::start(out, status, &[("content-type", content_type.as_bytes())]);
-    // A client that has gone away is no failure of the guest.
-    let _ = response.stream.write_all(body);
+    let response = Response::start(out, status, &[("content-type", content_type.as_bytes())]);
+    for piece in body.chunks(WRITE_BYTES) {
+        if response.stream.blocking_write_and_flush(piece).is_err() {
+            // A client that has gone away is no failure of the guest.
+            break;
+        }
+    }
     response.finish();
 }
 
@@ -61,6 +69,20 @@ pub fn request_body(request: &IncomingRequest) -> (IncomingBody, InputStream) {
     let body = request.consume().expect("the body of a request is taken once");
     let stream = body.stream().expect("the stream of a body is taken once");
     (body, stream)
+}
+
+/// All of the body of a request.
+pub fn whole_body(request: &IncomingRequest) -> Vec<u8> {
+    let (_body, from) = request_body(request);
+    let mut whole = Vec::new();
+    loop {
+        match from.blocking_read(64 * 1024) {
+            Ok(piece) if whole.is_empty() => whole = piece,
+            Ok(piece) => whole.extend_from_slice(&piece),
+            Err(wasip2::io::streams::StreamError::Closed) => return whole,
+            Err(error) => panic!("the body broke off: {error:?}"),
+        }
+    }
 }
 
 /// Copies `from` to `to` in pieces of at most 64 KiB, so that memory does not grow with the body.

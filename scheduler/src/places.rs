@@ -1,0 +1,68 @@
+//! Places for requests: counted, never waited for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+/// A number of places, of which some are taken.
+#[derive(Debug)]
+pub(crate) struct Places {
+    all: u32,
+    taken: AtomicU32,
+}
+
+impl Places {
+    pub(crate) fn new(all: u32) -> Arc<Self> {
+        Arc::new(Self { all, taken: AtomicU32::new(0) })
+    }
+
+    /// Takes a place, where one is free.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
+        let more = |taken| (taken < self.all).then_some(taken + 1);
+        self.taken.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Place(self.clone()))
+    }
+
+    pub(crate) fn all(&self) -> u32 {
+        self.all
+    }
+
+    pub(crate) fn taken(&self) -> u32 {
+        self.taken.load(Relaxed)
+    }
+}
+
+/// A place that is taken, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Places>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn there_are_never_more_taken_than_there_are() {
+        let places = Places::new(3);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let place = places.take();
+                        assert!((1..=3).contains(&places.taken()) || place.is_none());
+                    }
+                });
+            }
+        });
+        assert_eq!(places.taken(), 0);
+        let held: Vec<_> = std::iter::from_fn(|| places.take()).collect();
+        assert_eq!((held.len(), places.taken()), (3, 3));
+    }
+}
