@@ -113,7 +113,6 @@ const FOLLOW_LINES: usize = 1024;
 pub(crate) struct Journal {
     lines_kept: usize,
     recent: Mutex<Recent>,
-    live: broadcast::Sender<Arc<LogLine>>,
 }
 
 #[derive(Default)]
@@ -124,11 +123,13 @@ struct Recent {
     /// Older than those.
     failures: VecDeque<Arc<InvocationDetail>>,
     cause_bytes: usize,
+    /// Only while somebody follows: its ring takes 56 KiB, of every function that there is.
+    live: Option<broadcast::Sender<Arc<LogLine>>>,
 }
 
 impl Journal {
     pub(crate) fn new(lines_kept: usize) -> Self {
-        Self { lines_kept, recent: Mutex::default(), live: broadcast::Sender::new(FOLLOW_LINES) }
+        Self { lines_kept, recent: Mutex::default() }
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -145,8 +146,11 @@ impl Journal {
             let Some(oldest) = recent.lines.pop_front() else { break };
             recent.line_bytes -= oldest.message.len();
         }
-        // Sent under the lock: a follower takes its place in both at one moment. Nobody may be following.
-        let _ = self.live.send(line);
+        // Sent under the lock: a follower takes its place in both at one moment.
+        if recent.live.as_ref().is_some_and(|live| live.send(line).is_err()) {
+            // Nobody follows any more.
+            recent.live = None;
+        }
     }
 
     pub(crate) fn record(&self, invocation: Arc<InvocationDetail>) {
@@ -174,9 +178,10 @@ impl Journal {
 
     /// The latest `tail` lines, oldest first, and what comes after them.
     pub(crate) fn follow(&self, tail: usize) -> (Vec<Arc<LogLine>>, broadcast::Receiver<Arc<LogLine>>) {
-        let recent = self.recent();
+        let mut recent = self.recent();
+        let live = recent.live.get_or_insert_with(|| broadcast::Sender::new(FOLLOW_LINES)).subscribe();
         let skipped = recent.lines.len().saturating_sub(tail);
-        (recent.lines.iter().skip(skipped).cloned().collect(), self.live.subscribe())
+        (recent.lines.iter().skip(skipped).cloned().collect(), live)
     }
 
     /// The latest calls, newest first, and behind them the latest failed ones of before.
@@ -387,5 +392,8 @@ pub(crate) mod tests {
         journal.append(line("after"));
         assert_eq!(tail.len(), 1);
         assert_eq!(live.try_recv().unwrap().message, "after");
+        drop(live);
+        journal.append(line("unheard"));
+        assert!(journal.recent().live.is_none(), "it costs nothing when nobody follows");
     }
 }

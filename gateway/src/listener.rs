@@ -13,17 +13,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Request, StatusCode, Version};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    server::graceful::GracefulConnection,
 };
 use prometheus::IntGauge;
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
@@ -39,8 +50,12 @@ pub(crate) struct ConnectionLimits {
     pub(crate) header_bytes: usize,
 }
 
-/// Bytes that one read of an HTTP/1 connection may bring, at least: a body of 64 KiB comes in one piece with its head.
-const READ_BYTES: usize = 128 << 10;
+/// Bytes of a body that one read of an HTTP/1 connection may bring. A function that streams goes to and fro between
+/// its thread and its connection's once for each of them. It begins with 8 KiB and grows while the client fills it.
+const READ_BYTES: usize = 384 << 10;
+/// Heads that are larger than the limit, but not by more than this factor, are read, so that their clients can be told
+/// what is wrong; the HTTP server itself refuses others with a bare 431.
+const HEAD_READ: usize = 2;
 /// Requests of one HTTP/2 connection at once.
 const STREAMS: u32 = 200;
 /// Bytes of the headers of one HTTP/2 request.
@@ -141,7 +156,7 @@ impl<H: Handler> Plane<H> {
     /// Accepts until the drain stops it.
     pub(crate) async fn serve(self) {
         let permits = Arc::new(Semaphore::new(self.limits.connections as usize));
-        let server = Arc::new(server(&self.limits));
+        let protocols = Arc::new(Protocols::new(&self.limits));
         let mut full = false;
         loop {
             let accepted = tokio::select! {
@@ -151,7 +166,7 @@ impl<H: Handler> Plane<H> {
             match accepted {
                 Ok((stream, peer, permit)) => {
                     full = false;
-                    self.connect(&server, stream, peer, permit);
+                    self.connect(&protocols, stream, peer, permit);
                 }
                 // One that broke while it waited; the next may be fine.
                 Err(error) if is_of_connection(&error) => tracing::debug!(%error, "a connection ended early"),
@@ -170,19 +185,13 @@ impl<H: Handler> Plane<H> {
         // The kernel has accepted these for us, or is about to: closing the listener would reset them.
         let end = Instant::now() + HANDSHAKES;
         while let Ok(Ok((stream, peer, permit))) = timeout_at(end, accept(&self.listener, &permits)).await {
-            self.connect(&server, stream, peer, permit);
+            self.connect(&protocols, stream, peer, permit);
         }
     }
 
-    fn connect(
-        &self,
-        server: &Arc<auto::Builder<TokioExecutor>>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
+    fn connect(&self, protocols: &Arc<Protocols>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         let connection = Connection {
-            server: server.clone(),
+            protocols: protocols.clone(),
             handler: self.handler.clone(),
             limits: self.limits.clone(),
             drain: self.drain.clone(),
@@ -212,24 +221,50 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), K::ConnectionAborted | K::ConnectionReset | K::ConnectionRefused | K::Interrupted)
 }
 
-fn server(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        // What the HTTP server reads at once is also the most that it takes for a head: what is beyond the limit
-        // within that is refused when it has come.
-        .max_buf_size(limits.header_bytes.max(READ_BYTES));
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HTTP2_HEADER_BYTES)
-        .max_pending_accept_reset_streams(RESET_STREAMS)
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(limits.header_timeout);
-    server
+/// The HTTP servers, as they are set up for each connection.
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    fn new(limits: &ConnectionLimits) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_header_size(limits.header_bytes * HEAD_READ)
+            .max_buf_size(READ_BYTES.max(limits.header_bytes * HEAD_READ));
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HTTP2_HEADER_BYTES)
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .keep_alive_interval(HTTP2_PING)
+            .keep_alive_timeout(limits.header_timeout);
+        Self { http1, http2 }
+    }
+}
+
+/// How every connection of HTTP/2 begins (RFC 9113, section 3.4), and no other does: there is no such method.
+const PREFACE: &[u8; 4] = b"PRI ";
+/// Between two looks at a connection of which so few bytes have come that it could be either.
+const PREFACE_LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for the first bytes, and leaves them where they are.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let come = stream.peek(&mut first).await?;
+        if come == 0 || first[..come] != PREFACE[..come] {
+            return Ok(false);
+        }
+        if come == PREFACE.len() {
+            return Ok(true);
+        }
+        tokio::time::sleep(PREFACE_LOOK).await;
+    }
 }
 
 /// Bytes of the head of a request, about as HTTP/1 sends it: its line, and a line for each header.
@@ -268,7 +303,7 @@ impl Drop for OpenConnection {
 }
 
 struct Connection<H> {
-    server: Arc<auto::Builder<TokioExecutor>>,
+    protocols: Arc<Protocols>,
     handler: H,
     limits: ConnectionLimits,
     drain: Drain,
@@ -277,14 +312,44 @@ struct Connection<H> {
 impl<H: Handler> Connection<H> {
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
         let came = Instant::now();
-        let (handler, origin) = (self.handler, Arc::new(Peer::new(peer)));
+        let drain = self.drain.clone();
+        let mut stop = pin!(async {
+            drain.stopping.cancelled().await;
+            // A client that has only just come is about to ask for something.
+            tokio::time::sleep_until(came + CLOSING).await;
+        });
+        let first = timeout(self.limits.header_timeout, speaks_http2(&stream));
+        let is_http2 = tokio::select! {
+            biased;
+            first = first => first,
+            () = &mut stop => return,
+        };
+        let ended = match is_http2 {
+            Ok(Ok(is_http2)) => self.exchange(stream, peer, is_http2, stop).await,
+            Ok(Err(error)) => Err(error.to_string()),
+            // It has said nothing in all that time.
+            Err(_) => return,
+        };
+        if let Err(error) = ended {
+            // Clients break connections in every possible way: that is no event for an operator.
+            tracing::debug!(%peer, error, "a connection ended early");
+        }
+    }
+
+    /// Serves requests until the connection ends.
+    async fn exchange(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        is_http2: bool,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), String> {
+        let (handler, origin, header_bytes) = (self.handler, Arc::new(Peer::new(peer)), self.limits.header_bytes);
         let stream = PatientStream::new(stream, &self.limits);
-        let client = stream.client();
-        let header_bytes = self.limits.header_bytes;
+        // HTTP/2 always reads, and so notices by itself.
+        let client = (!is_http2).then(|| stream.client());
         let service = service_fn(move |request: Request<Incoming>| {
-            // HTTP/2 always reads, and so notices by itself.
-            let client = (request.version() < Version::HTTP_2).then(|| client.clone());
-            let arrival = Arrival { peer: origin.clone(), client };
+            let arrival = Arrival { peer: origin.clone(), client: client.clone() };
             let handler = (head_bytes(&request) <= header_bytes).then(|| handler.clone());
             async move {
                 match handler {
@@ -293,27 +358,32 @@ impl<H: Handler> Connection<H> {
                 }
             }
         });
-        let stream = TokioIo::new(stream);
-        let mut connection = std::pin::pin!(self.server.serve_connection(stream, service));
-        let stop = async {
-            self.drain.stopping.cancelled().await;
-            // A client that has only just come is about to ask for something.
-            tokio::time::sleep_until(came + CLOSING).await;
-        };
-        let ended = tokio::select! {
-            biased;
-            ended = &mut connection => ended,
-            () = stop => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = &mut connection => ended,
-                    () = self.drain.cut.cancelled() => return,
-                }
-            }
-        };
-        if let Err(error) = ended {
-            // Clients break connections in every possible way: that is no event for an operator.
-            tracing::debug!(%peer, %error, "a connection ended early");
+        let (stream, drain) = (TokioIo::new(stream), &self.drain);
+        if is_http2 {
+            until_stopped(self.protocols.http2.serve_connection(stream, service), stop, drain).await
+        } else {
+            until_stopped(self.protocols.http1.serve_connection(stream, service), stop, drain).await
         }
     }
+}
+
+/// Drives a connection to its end, which `stop` makes it come to once its requests are answered.
+async fn until_stopped(
+    connection: impl GracefulConnection<Error = hyper::Error>,
+    stop: Pin<&mut impl Future<Output = ()>>,
+    drain: &Drain,
+) -> Result<(), String> {
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = drain.cut.cancelled() => return Ok(()),
+            }
+        }
+    };
+    ended.map_err(|error| error.to_string())
 }

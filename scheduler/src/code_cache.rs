@@ -36,6 +36,8 @@ const SCRATCH: &str = "making-";
 /// The folder of native code.
 pub(crate) struct CodeCache {
     folder: PathBuf,
+    /// Of the code of each engine, in it.
+    of_engines: [PathBuf; 2],
     key: [u8; 32],
     /// Files that were found to be what we wrote, since this process began.
     verified: Mutex<HashSet<Identity>>,
@@ -74,7 +76,8 @@ pub(crate) struct CodeId<'a> {
 }
 
 impl CodeCache {
-    /// Opens the cache in `folder`, which is made if it is not there. Code of other engines is removed.
+    /// Opens the cache in `folder`, which is made if it is not there, for the engines of WASI 0.2 and of 0.3. Code of
+    /// other engines is removed.
     pub(crate) fn open(folder: &Path, engines: [&Engine; 2]) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let key = read_or_make_key(&folder.join("key"))?;
@@ -88,15 +91,18 @@ impl CodeCache {
                 fs::remove_file(entry.path())?;
             }
         }
-        for name in &current {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(name))?;
+        let of_engines = current.map(|name| folder.join(name));
+        for folder in &of_engines {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(Self { folder: folder.to_owned(), key, verified: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), of_engines, key, verified: Mutex::default() })
     }
 
     fn path(&self, id: CodeId<'_>) -> PathBuf {
         let digest: String = id.digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(engine::fingerprint(id.engine)).join(format!("{digest}-{}.cwasm", id.world))
+        let [of_02, of_03] = &self.of_engines;
+        let folder = if id.world == World::Http02 { of_02 } else { of_03 };
+        folder.join(format!("{digest}-{}.cwasm", id.world))
     }
 
     /// A name for code that is being made, in the same file system.

@@ -2,7 +2,10 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// A number of places, of which some are taken.
@@ -20,7 +23,7 @@ impl Places {
     /// Takes a place, where one is free.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
         let more = |taken| (taken < self.all).then_some(taken + 1);
-        self.taken.fetch_update(Relaxed, Relaxed, more).ok()?;
+        self.taken.fetch_update(Acquire, Relaxed, more).ok()?;
         Some(Place(self.clone()))
     }
 
@@ -39,7 +42,8 @@ pub(crate) struct Place(Arc<Places>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Relaxed);
+        // What was given back before it is there for whoever takes it next.
+        self.0.taken.fetch_sub(1, Release);
     }
 }
 

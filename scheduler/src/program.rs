@@ -17,8 +17,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Instant,
 };
+use tokio::sync::Semaphore;
 use wasmtime::{
     Engine, ResourcesRequired,
     component::{Component, Linker},
@@ -125,18 +127,31 @@ impl From<CompileError> for LoadError {
 /// Bytes that a loaded program takes beside its code (types, tables of the engine), about.
 const PROGRAM_OVERHEAD: u64 = 64 << 10;
 
+/// Loads that share a processor: one may have to wait for the disk.
+const LOADS_PER_PROCESSOR: usize = 2;
+
 /// All that is needed to make a program out of a component.
 pub(crate) struct Loader {
     runtimes: [Arc<Runtime>; 2],
     compiler: Compiler,
     cache: CodeCache,
+    /// Loads at once: each has a thread to itself, which takes memory of its own.
+    turns: Semaphore,
     loads_from_cache: AtomicU64,
     loads_by_compiling: AtomicU64,
 }
 
 impl Loader {
     pub(crate) fn new(runtimes: [Arc<Runtime>; 2], compiler: Compiler, cache: CodeCache) -> Self {
-        Self { runtimes, compiler, cache, loads_from_cache: AtomicU64::new(0), loads_by_compiling: AtomicU64::new(0) }
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            runtimes,
+            compiler,
+            cache,
+            turns: Semaphore::new(processors * LOADS_PER_PROCESSOR),
+            loads_from_cache: AtomicU64::new(0),
+            loads_by_compiling: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn runtime(&self, world: World) -> &Arc<Runtime> {
@@ -183,6 +198,8 @@ impl Loader {
     }
 
     async fn load_cached(self: &Arc<Self>, digest: [u8; 32], world: World) -> Result<Option<Arc<Program>>, LoadError> {
+        // Never closed: a turn always comes.
+        let _turn = self.turns.acquire().await;
         let this = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let runtime = this.runtime(world);

@@ -178,6 +178,31 @@ async fn a_client_that_waits_for_100_continue_does_not_stall() {
     assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
 }
 
+/// As a client sends that has nowhere to go.
+async fn send_slowly(wire: &mut Wire, bytes: &[u8]) {
+    for byte in bytes {
+        wire.send([*byte]).await;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+#[tokio::test]
+async fn protocols_are_told_apart_by_their_first_bytes_however_they_come() {
+    let platform = Platform::start().await;
+    platform.deploy("inspect").await;
+    // It begins as HTTP/2 does.
+    let mut wire = Wire::connect(&platform).await;
+    send_slowly(&mut wire, b"PRINT /inspect/ HTTP/1.1\r\nhost: any\r\nconnection: close\r\n\r\n").await;
+    let answer = String::from_utf8(wire.read_to_end().await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"method\":\"PRINT\""), "{answer}");
+    let mut wire = Wire::connect(&platform).await;
+    // The preface, and an empty SETTINGS frame.
+    send_slowly(&mut wire, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
+    // The server's own SETTINGS, and that it has taken ours.
+    let acknowledged = wire.read_to("\x00\x00\x00\x04\x01\x00\x00\x00\x00").await;
+    assert!(!acknowledged.contains("HTTP/1"), "{acknowledged:?}");
+}
+
 #[tokio::test]
 async fn what_benchmarks_call_does_some_work() {
     let platform = Platform::start().await;

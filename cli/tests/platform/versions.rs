@@ -134,3 +134,16 @@ async fn a_deleted_function_is_gone_and_its_numbers_are_not_used_again() {
     let list = platform.api(Method::GET, "/functions/inspect/versions").await.expect(200).json();
     assert_eq!(list["versions"].as_array().unwrap().len(), 1, "{list}");
 }
+
+#[tokio::test]
+async fn a_component_is_compiled_once_in_a_namespace() {
+    let platform = Platform::start().await;
+    let compilations = async || platform.metrics().await.value("wasmway_compile_duration_seconds_count", &[]);
+    platform.deploy("hello").await;
+    platform.upload("hello", guest("hello")).named("again").answer().await.expect(201);
+    assert_eq!(compilations().await, 1.0);
+    platform.get("/again/").await.expect(200).expect_text("Hello from Wasmway!\n");
+    // Whether a stranger has deployed it shows nowhere, not even in the time that it takes.
+    platform.upload("hello", guest("hello")).namespace("shop").answer().await.expect(201);
+    assert_eq!(compilations().await, 2.0);
+}

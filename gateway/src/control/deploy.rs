@@ -100,8 +100,8 @@ fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) -> Result<(
     Ok(())
 }
 
-/// Finds out what the component is, and makes it ready to run. What was deployed under this name before
-/// is known already.
+/// Finds out what the component is, and makes it ready to run. What was deployed in this namespace before
+/// is known already; what others have deployed is nobody's business, not even by how long a deploy takes.
 async fn prepare(
     plane: &ControlPlane,
     target: &Target,
@@ -137,8 +137,7 @@ async fn prepare(
 }
 
 async fn known(plane: &ControlPlane, target: &Target, digest: &Digest) -> Result<Option<ComponentSummary>, Problem> {
-    let versions = plane.registry.versions(&target.namespace, &target.name).await?.unwrap_or_default();
-    let version = versions.into_iter().find(|version| version.digest == *digest);
+    let version = plane.registry.version_of_component(&target.namespace, digest).await?;
     Ok(version.and_then(|version| {
         let world = World::of_export(&version.world)?;
         Some(ComponentSummary { world, export: version.world, imports: version.imports })

@@ -43,7 +43,10 @@ impl Response {
             fields.append(name, value).expect("the host accepts the header");
         }
         let response = OutgoingResponse::new(fields);
-        response.set_status_code(status).expect("the host accepts the status");
+        // 200 is what a response begins with.
+        if status != 200 {
+            response.set_status_code(status).expect("the host accepts the status");
+        }
         let body = response.body().expect("a new response has its body");
         ResponseOutparam::set(out, Ok(response));
         let stream = body.write().expect("a new body has its stream");

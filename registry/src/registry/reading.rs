@@ -4,6 +4,7 @@ use sqlx::{Sqlite, SqliteExecutor};
 
 use super::Registry;
 use super::rows::{FunctionRow, VersionRow, read};
+use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::names::{FunctionName, Namespace, Version};
 use crate::records::{Function, Snapshot, VersionRecord};
@@ -94,6 +95,26 @@ impl Registry {
             .fetch_optional(&self.shared.readers)
             .await?;
         row.map(|row| row.record(format_args!("{namespace}/{name}"))).transpose()
+    }
+
+    /// A version, of whatever function in the namespace, that is made of the component with this digest; `None` if there
+    /// is none.
+    pub async fn version_of_component(
+        &self,
+        namespace: &Namespace,
+        digest: &Digest,
+    ) -> Result<Option<VersionRecord>, RegistryError> {
+        let row: Option<VersionRow> = sqlx::query_as(
+            "SELECT v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, \
+             v.version = f.active_version AS active \
+             FROM versions v JOIN functions f ON f.id = v.function_id \
+             WHERE v.digest = $1 AND f.namespace = $2 LIMIT 1",
+        )
+        .bind(digest.to_string())
+        .bind(namespace.as_str())
+        .fetch_optional(&self.shared.readers)
+        .await?;
+        row.map(|row| row.record(format_args!("{namespace}, {digest}"))).transpose()
     }
 
     /// Everything that should run, as it is at one moment.

@@ -173,3 +173,19 @@ async fn functions_are_listed_by_name_page_by_page_in_their_namespace() {
     assert_eq!(all.len(), 5);
     assert_eq!(all[4].namespace.as_str(), "other");
 }
+
+#[tokio::test]
+async fn a_component_is_known_in_the_namespaces_that_it_was_deployed_in() {
+    let registry = TestRegistry::new().await;
+    let deployed = registry.deploy("hello", "one", "").await;
+    let (namespace, name) = parse("hello");
+    let find = async |namespace: &str, component: &[u8]| {
+        let namespace = namespace.parse().unwrap();
+        registry.registry.version_of_component(&namespace, &Digest::of(component)).await.unwrap()
+    };
+    assert_eq!(find(namespace.as_str(), b"one").await, Some(deployed.function.active));
+    assert_eq!(find(namespace.as_str(), b"two").await, None);
+    assert_eq!(find("elsewhere", b"one").await, None);
+    assert!(registry.registry.delete(&namespace, &name).await.unwrap());
+    assert_eq!(find(namespace.as_str(), b"one").await, None, "a function that is deleted leaves nothing");
+}
