@@ -92,7 +92,7 @@ impl Case {
         match kind {
             Kind::Wasmway | Kind::WasmtimeServe | Kind::WasmtimeServeDefaults => true,
             Kind::BareHyper => matches!(self, Case::Hello | Case::Echo | Case::Stream),
-            Kind::Node => matches!(self, Case::Hello | Case::Javascript),
+            Kind::Node | Kind::Deno | Kind::Bun | Kind::Workerd => matches!(self, Case::Hello | Case::Javascript),
         }
     }
 

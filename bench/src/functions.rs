@@ -76,9 +76,8 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let mut server = Server::start(&bench.wasmway()?, &bench.guest("hello"), Placement::Apart).await?;
     let empty = usage::memory(server.pid())?;
     let deploy_ms = deploy(bench, &server, arguments).await?;
-    let began = Instant::now();
     server = server.again().await?;
-    let start_ms = began.elapsed().as_secs_f64() * 1e3;
+    let start_ms = server.started_in.as_secs_f64() * 1e3;
     let idle = usage::memory(server.pid())?;
     let targets: Vec<_> = (0..functions).map(|number| server.function(&name(number), "/")).collect();
     poller::run(Mix::each_once(&targets), CONNECTIONS, Duration::MAX)?;

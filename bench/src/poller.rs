@@ -28,7 +28,8 @@ const LOOKS: u32 = 64;
 pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<Summary> {
     let request = request(target);
     let mut open = (0..connections).map(|_| Connection::open(target.address)).collect::<Result<Vec<_>>>()?;
-    let (mut idle, mut busy): (Vec<_>, Vec<_>) = ((0..open.len()).collect(), Vec::<usize>::new());
+    // All take turns: a server closes a connection that rests for long.
+    let (mut idle, mut busy): (VecDeque<_>, Vec<_>) = ((0..open.len()).collect(), Vec::<usize>::new());
     let mut planned = vec![Instant::now(); open.len()];
     let mut random = StdRng::seed_from_u64(plan.seed);
     let (mut buffer, mut latencies, mut due) = (vec![0; BUFFER], Vec::new(), VecDeque::new());
@@ -41,9 +42,9 @@ pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<
             due.push_back(next);
             next += plan.gap(&mut random);
         }
-        while let (Some(&at), Some(&which)) = (due.front(), idle.last()) {
+        while let (Some(&at), Some(&which)) = (due.front(), idle.front()) {
             due.pop_front();
-            idle.pop();
+            idle.pop_front();
             planned[which] = at;
             open[which].send(&request)?;
             busy.push(which);
@@ -56,7 +57,7 @@ pub(crate) fn run_open(target: &Target, connections: u32, plan: Plan) -> Result<
             }
         }
         for place in answered.into_iter().rev() {
-            idle.push(busy.swap_remove(place));
+            idle.push_back(busy.swap_remove(place));
         }
         if next >= end && due.is_empty() && busy.is_empty() {
             return Ok(Summary::of(latencies));

@@ -35,6 +35,10 @@ pub(crate) enum Kind {
     /// hyper and nothing else: what no server on this stack can be faster than.
     BareHyper,
     Node,
+    Deno,
+    Bun,
+    /// One isolate for all requests.
+    Workerd,
 }
 
 impl Kind {
@@ -45,6 +49,9 @@ impl Kind {
             Kind::WasmtimeServeDefaults => "wasmtime serve, defaults",
             Kind::BareHyper => "bare hyper",
             Kind::Node => "node",
+            Kind::Deno => "deno",
+            Kind::Bun => "bun",
+            Kind::Workerd => "workerd",
         }
     }
 }
@@ -66,6 +73,26 @@ const NODE_HELLO: &str = "const server = require('http').createServer((_, respon
     response.end('Hello from Wasmway!\\n');
 }).listen(0, '127.0.0.1', () => console.log(`Serving HTTP on http://127.0.0.1:${server.address().port}/`));";
 
+/// The same for deno and for bun.
+const DENO_HELLO: &str = "Deno.serve({ hostname: '127.0.0.1', port: 0,
+    onListen: ({ port }) => console.log(`Serving HTTP on http://127.0.0.1:${port}/`),
+}, () => new Response('Hello from Wasmway!\\n', { headers: { 'content-type': 'text/plain; charset=utf-8' } }));";
+const BUN_HELLO: &str = "const server = Bun.serve({ hostname: '127.0.0.1', port: 0,
+    fetch: () => new Response('Hello from Wasmway!\\n', { headers: { 'content-type': 'text/plain; charset=utf-8' } }),
+});
+console.log(`Serving HTTP on http://127.0.0.1:${server.port}/`);";
+/// And for workerd, with the configuration that it asks for.
+const WORKERD_HELLO: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .hello)],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+const hello :Workerd.Worker = (
+  modules = [(name = "hello", esModule = "export default { fetch() { return new Response('Hello from Wasmway!\\n', { headers: { 'content-type': 'text/plain; charset=utf-8' } }); } };")],
+  compatibilityDate = "2026-01-01",
+);
+"#;
+
 impl Program {
     pub(crate) fn new(kind: Kind, binary: &Path) -> Result<Self> {
         let output = Command::new(binary).arg("--version").output();
@@ -73,7 +100,9 @@ impl Program {
         if !output.status.success() {
             bail!("{} --version: {}", binary.display(), output.status);
         }
-        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let version = String::from_utf8_lossy(&output.stdout);
+        // Some name their parts below.
+        let version = version.trim().lines().next().unwrap_or_default().to_owned();
         Ok(Self { kind, binary: binary.to_owned(), version, more: Vec::new() })
     }
 
@@ -113,6 +142,10 @@ impl Program {
             Kind::WasmtimeServeDefaults => vec!["serve".into()],
             Kind::BareHyper => vec!["bare-hyper".into()],
             Kind::Node => vec!["-e".into(), NODE_HELLO.into()],
+            Kind::Deno => vec!["eval".into(), DENO_HELLO.into()],
+            Kind::Bun => vec!["-e".into(), BUN_HELLO.into()],
+            // It says where it listens on the standard output.
+            Kind::Workerd => vec!["serve".into(), "--control-fd=1".into()],
         }
     }
 }
@@ -127,6 +160,8 @@ pub(crate) struct Server {
     program: Program,
     component: PathBuf,
     placement: Placement,
+    /// From its start as a process until it took requests.
+    pub(crate) started_in: Duration,
 }
 
 /// Killed with this value: nothing is kept of it, so it need not end in order.
@@ -178,8 +213,14 @@ impl Server {
                 .args(["--dev", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--log-format=json", "--data-dir"])
                 .arg(&data),
             Kind::WasmtimeServe | Kind::WasmtimeServeDefaults => command.arg("--addr=127.0.0.1:0").arg(&component),
-            Kind::BareHyper | Kind::Node => &mut command,
+            Kind::Workerd => {
+                let config = folder.path().join("hello.capnp");
+                fs::write(&config, WORKERD_HELLO)?;
+                command.arg(config)
+            }
+            Kind::BareHyper | Kind::Node | Kind::Deno | Kind::Bun => &mut command,
         };
+        let began = Instant::now();
         let mut child = Process(placement.spawn_server(command)?);
         let (address, control) = match addresses(program.kind, &mut child.0, &data, [&log, &printed]).await {
             Ok(addresses) => addresses,
@@ -188,7 +229,8 @@ impl Server {
                 return Err(error.context(format!("{} does not serve; it says: {said}", program.kind.name())));
             }
         };
-        Ok(Self { child, address, control, folder, program, component, placement })
+        let started_in = began.elapsed();
+        Ok(Self { child, address, control, folder, program, component, placement, started_in })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -259,7 +301,9 @@ pub(crate) fn of_run_file(path: &Path) -> Result<Option<(SocketAddr, Option<Sock
 
 fn of_printed(text: &str) -> Result<Option<(SocketAddr, Option<SocketAddr>)>> {
     let url = text.lines().find_map(|line| line.strip_prefix("Serving HTTP on "));
-    url.map(|url| Ok((address(url)?, None))).transpose()
+    let port = text.lines().find_map(|line| line.strip_prefix(r#"{"event":"listen","socket":"http","port":"#));
+    let port = port.map(|rest| format!("127.0.0.1:{}", rest.trim_end_matches('}')));
+    url.or(port.as_deref()).map(|url| Ok((address(url)?, None))).transpose()
 }
 
 fn address(url: &str) -> Result<SocketAddr> {
@@ -275,6 +319,8 @@ mod tests {
     fn finds_where_a_server_listens_in_what_it_prints() {
         let printed = "warning: x\nServing HTTP on http://127.0.0.1:4242/\n";
         assert_eq!(of_printed(printed).unwrap(), Some(("127.0.0.1:4242".parse().unwrap(), None)));
+        let of_workerd = "{\"event\":\"listen\",\"socket\":\"http\",\"port\":4242}\n";
+        assert_eq!(of_printed(of_workerd).unwrap(), Some(("127.0.0.1:4242".parse().unwrap(), None)));
         assert_eq!(of_printed("").unwrap(), None);
     }
 }

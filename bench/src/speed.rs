@@ -27,8 +27,13 @@ const CPU_MAX_US: f64 = 16.0;
 /// The p99 of hello over that of bare hyper, both at half of what Wasmway can do.
 const P99_RATIO_MAX: f64 = 2.0;
 /// Requests a second of hello on one processor, over those of another server.
-const RATIOS_MIN: &[(Kind, f64)] =
-    &[(Kind::WasmtimeServe, 3.5), (Kind::WasmtimeServeDefaults, 5.5), (Kind::Node, 2.0), (Kind::BareHyper, 0.33)];
+const RATIOS_MIN: &[(Kind, f64)] = &[
+    (Kind::WasmtimeServe, 3.5),
+    (Kind::WasmtimeServeDefaults, 5.5),
+    (Kind::Node, 2.0),
+    (Kind::Workerd, 3.0),
+    (Kind::BareHyper, 0.33),
+];
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -167,6 +172,9 @@ fn programs(bench: &Bench, arguments: &Arguments) -> Result<Vec<(String, Program
         (Kind::WasmtimeServe, &*arguments.wasmtime),
         (Kind::WasmtimeServeDefaults, &*arguments.wasmtime),
         (Kind::Node, Path::new("node")),
+        (Kind::Deno, Path::new("deno")),
+        (Kind::Bun, Path::new("bun")),
+        (Kind::Workerd, Path::new("workerd")),
     ];
     for (kind, binary) in peers {
         match Program::new(kind, binary) {

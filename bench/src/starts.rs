@@ -9,11 +9,12 @@ use serde::Serialize;
 use crate::Bench;
 use crate::case::Case;
 use crate::client::Connection;
+use crate::closed_loop::Run;
 use crate::latency::{median, shown};
 use crate::placement::Placement;
 use crate::poller::{self, Mix};
 use crate::report::{Verdict, print_verdicts, table, write_json};
-use crate::server::Server;
+use crate::server::{Program, Server};
 
 const CASES: [Case; 4] = [Case::Hello, Case::Wasi3, Case::Javascript, Case::Python];
 /// Native code that has just been written is verified at each load, for so long.
@@ -48,22 +49,22 @@ struct Measured {
     first_answer_ms: Vec<f64>,
     /// Of it, the compiler.
     compile_ms: Vec<f64>,
-    cold_p50_us: Vec<f64>,
-    cold_p99_us: Vec<f64>,
-    warm_p50_us: Vec<f64>,
+    cold: Vec<Run>,
+    warm: Vec<Run>,
 }
 
 impl Measured {
     fn new(case: Case) -> Self {
-        Self {
-            case,
-            first_answer_ms: Vec::new(),
-            compile_ms: Vec::new(),
-            cold_p50_us: Vec::new(),
-            cold_p99_us: Vec::new(),
-            warm_p50_us: Vec::new(),
-        }
+        Self { case, first_answer_ms: Vec::new(), compile_ms: Vec::new(), cold: Vec::new(), warm: Vec::new() }
     }
+}
+
+fn p50(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.p50_us).collect())
+}
+
+fn p99(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.p99_us).collect())
 }
 
 /// Measures, prints and writes; true when every goal was met.
@@ -73,11 +74,24 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let mut cases = CASES.map(Measured::new);
     for round in 1..=arguments.rounds {
         for measured in &mut cases {
-            // One that keeps every program in memory, and one that keeps none.
-            warm(bench, arguments, measured).await?;
-            cold(bench, arguments, measured).await?;
+            deploy(bench, measured).await?;
         }
-        println!("round {round} of {}", arguments.rounds);
+        println!("deploys: round {round} of {}", arguments.rounds);
+    }
+    let mut servers = Vec::new();
+    for case in CASES {
+        let cold = serving(bench, case, bench.wasmway()?.with("--program-cache=0MiB")).await?;
+        servers.push((cold, serving(bench, case, bench.wasmway()?).await?));
+    }
+    tokio::time::sleep(SETTLED).await;
+    Placement::Apart.move_load()?;
+    let time = Duration::from_secs(arguments.seconds);
+    for round in 1..=arguments.rounds {
+        for (measured, (cold, warm)) in cases.iter_mut().zip(&servers) {
+            measured.cold.push(cold_calls(cold, measured.case, time).await?);
+            measured.warm.push(poller::run(Mix::one(&warm.function(measured.case.name(), "/")), 1, time)?);
+        }
+        println!("calls: round {round} of {}", arguments.rounds);
     }
     print_table(&cases);
     let verdicts = verdicts(&cases);
@@ -86,7 +100,8 @@ pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     Ok(met)
 }
 
-async fn warm(bench: &Bench, arguments: &Arguments, measured: &mut Measured) -> Result<()> {
+/// Deploys to a server that has nothing, with the whole machine for itself, and calls.
+async fn deploy(bench: &Bench, measured: &mut Measured) -> Result<()> {
     let case = measured.case;
     let component = case.component(bench);
     let server = Server::start(&bench.wasmway()?, &component, Placement::Together).await?;
@@ -97,51 +112,48 @@ async fn warm(bench: &Bench, arguments: &Arguments, measured: &mut Measured) -> 
     ensure!(status.is_success(), "{} answers {status}", case.name());
     measured.first_answer_ms.push(began.elapsed().as_secs_f64() * 1e3);
     measured.compile_ms.push(server.control()?.metric("wasmway_compile_duration_seconds_sum", "").await? * 1e3);
-    let run = poller::run(Mix::one(&target), 1, Duration::from_secs(arguments.seconds))?;
-    measured.warm_p50_us.push(run.p50_us);
     Ok(())
 }
 
-async fn cold(bench: &Bench, arguments: &Arguments, measured: &mut Measured) -> Result<()> {
-    let case = measured.case;
+async fn serving(bench: &Bench, case: Case, program: Program) -> Result<Server> {
     let component = case.component(bench);
-    let server = Server::start(&bench.wasmway()?.with("--program-cache=0MiB"), &component, Placement::Together).await?;
-    let control = server.control()?;
-    control.deploy(case.name(), &component, "").await?;
-    tokio::time::sleep(SETTLED).await;
-    let target = server.function(case.name(), "/");
-    // The first load after that verifies the code, for the life of the process.
+    let server = Server::start(&program, &component, Placement::Apart).await?;
+    server.control()?.deploy(case.name(), &component, "").await?;
+    Ok(server)
+}
+
+async fn cold_calls(server: &Server, case: Case, time: Duration) -> Result<Run> {
+    let (control, target) = (server.control()?, server.function(case.name(), "/"));
+    // The first load verifies the code, for the life of the process.
     poller::run(Mix::one(&target), 1, Duration::from_millis(100))?;
     let before = control.metric("wasmway_cold_starts_total", "").await?;
-    let run = poller::run(Mix::one(&target), 1, Duration::from_secs(arguments.seconds))?;
+    let run = poller::run(Mix::one(&target), 1, time)?;
     let cold = control.metric("wasmway_cold_starts_total", "").await? - before;
     ensure!(cold >= run.requests as f64, "{cold} of {} calls were cold", run.requests);
-    measured.cold_p50_us.push(run.p50_us);
-    measured.cold_p99_us.push(run.p99_us);
-    Ok(())
+    Ok(run)
 }
 
 fn print_table(cases: &[Measured]) {
     let ms = |times: &[f64]| shown(median(times.to_vec()) * 1e3);
-    let us = |times: &[f64]| shown(median(times.to_vec()));
     let row = |it: &Measured| {
         vec![
             it.case.name().to_owned(),
             ms(&it.first_answer_ms),
             ms(&it.compile_ms),
-            us(&it.cold_p50_us),
-            us(&it.cold_p99_us),
-            us(&it.warm_p50_us),
+            shown(p50(&it.cold)),
+            shown(p99(&it.cold)),
+            shown(p50(&it.warm)),
+            shown(p99(&it.warm)),
         ]
     };
-    let header = ["function", "deploy to answer", "compiling", "cold p50", "cold p99", "warm p50"];
+    let header = ["function", "deploy to answer", "compiling", "cold p50", "cold p99", "warm p50", "warm p99"];
     println!("{}", table(&header, 1, cases.iter().map(row).collect()));
 }
 
 fn verdicts(cases: &[Measured]) -> Vec<Verdict> {
     let of = |case: Case| cases.iter().find(|it| it.case == case).expect("every case is measured");
     let most = COLD_P99_MAX.as_secs_f64() * 1e6;
-    let cold = median(of(Case::Hello).cold_p99_us.clone());
+    let cold = p99(&of(Case::Hello).cold);
     let mut verdicts = vec![Verdict {
         goal: format!("p99 of hello's cold calls under {}", shown(most)),
         seen: shown(cold),

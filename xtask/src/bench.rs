@@ -8,6 +8,7 @@ use crate::command::{self, step};
 use crate::guests;
 use crate::layout::Layout;
 use crate::test::{PRODUCT, cargo};
+use crate::toolchain;
 
 /// Builds guests, benchmarks and, unless `arguments` name one, the server, optimised; then measures.
 pub(crate) fn run(layout: &Layout, arguments: &[String]) -> Result<()> {
@@ -20,4 +21,19 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> Result<()> {
     command::run(&mut build, "the message above names the cause")?;
     let mut bench = Command::new(layout.target.join("release/wasmway-bench"));
     command::run(bench.args(arguments), "what was missed is said above")
+}
+
+/// Builds guests and the product as the tests do, and counts.
+pub(crate) fn instructions(layout: &Layout) -> Result<()> {
+    toolchain::ensure_valgrind()?;
+    guests::build(layout, &["hello".to_owned()])?;
+    step("instructions of a request");
+    let mut build = cargo();
+    build.args(["build", "--locked"]).args(PRODUCT).current_dir(&layout.root);
+    command::run(&mut build, "the message above names the cause")?;
+    let folder = layout.target.join("debug");
+    let mut bench = Command::new(folder.join("wasmway-bench"));
+    bench.args(["instructions", "--rounds=5", "--baseline"]).arg(layout.root.join("bench/baseline.json"));
+    bench.arg("--server-binary").arg(folder.join("wasmway"));
+    command::run(&mut bench, "a request has become more expensive, or could not be counted, as said above")
 }

@@ -62,6 +62,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Counts the instructions of a request by the development build, and compares with bench/baseline.json
+    Instructions,
     /// Feeds made-up input to everything that reads what strangers send
     Fuzz {
         /// Targets, the files of fuzz/fuzz_targets; all of them when none is named
@@ -100,6 +102,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Siege { arguments } => test::siege(&layout, &arguments),
         Task::Bench { arguments } => bench::run(&layout, &arguments),
+        Task::Instructions => bench::instructions(&layout),
         Task::Fuzz { names, seconds } => fuzz::run(&layout, seconds, &names),
         Task::Test { arguments } => test::run(&layout, &arguments),
     }

@@ -43,6 +43,11 @@ fn ensure_counterparts() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure of the program that instructions are counted by.
+pub(crate) fn ensure_valgrind() -> Result<()> {
+    if is_there("valgrind") { Ok(()) } else { apt_install(&["valgrind"], "install valgrind") }
+}
+
 /// Whether Debian's Postgres is there, which is out of the path in a folder for each version.
 fn debian_has_postgres() -> bool {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
