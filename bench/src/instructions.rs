@@ -40,6 +40,10 @@ pub(crate) struct Arguments {
     baseline: Option<PathBuf>,
 }
 
+/// Requests that may be taken for long ones, as a share, in a round that counts.
+const DEMOTED_MAX: f64 = 0.05;
+/// Tries for each round that is asked for.
+const TRIES: u32 = 5;
 /// Growth over the baseline that is let pass: other processors and libraries move the count by less.
 const TOLERANCE: f64 = 0.03;
 
@@ -56,10 +60,24 @@ struct Report {
 pub(crate) async fn run(bench: &Bench, arguments: &Arguments) -> Result<bool> {
     let server = bench.wasmway()?;
     let mut rounds = Vec::new();
-    for round in 1..=arguments.rounds {
-        let count = count(bench, arguments, &server).await?;
-        println!("round {round}: {count:.0} instructions a request");
-        rounds.push(count);
+    for _ in 0..arguments.rounds * TRIES {
+        match count(bench, arguments, &server).await? {
+            Some(count) => {
+                rounds.push(count);
+                println!("round {}: {count:.0} instructions a request", rounds.len());
+            }
+            None => println!("once more: requests were so slow that they were taken for long ones"),
+        }
+        if rounds.len() == arguments.rounds as usize {
+            break;
+        }
+    }
+    if rounds.is_empty() {
+        let why = "in every try requests were taken for long ones: the machine is too busy, or too slow, to count";
+        ensure!(arguments.baseline.is_some(), why);
+        // No finding: it says nothing about the code.
+        println!("WARNING: INSTRUCTIONS WERE NOT COUNTED: {why}");
+        return Ok(true);
     }
     let instructions = median(rounds.clone());
     println!("{}: {instructions:.0} instructions a request, of this process, without the kernel", arguments.guest);
@@ -92,7 +110,8 @@ fn verdict(guest: &str, instructions: f64, baseline: &Path) -> Result<Verdict> {
     })
 }
 
-async fn count(bench: &Bench, arguments: &Arguments, program: &Program) -> Result<f64> {
+/// `None` when the emulator was so slow that requests were taken for long ones, which go another way.
+async fn count(bench: &Bench, arguments: &Arguments, program: &Program) -> Result<Option<f64>> {
     let folder = tempfile::tempdir()?;
     deploy(bench, arguments, program, folder.path()).await?;
     let counts = folder.path().join("callgrind.out");
@@ -107,9 +126,13 @@ async fn count(bench: &Bench, arguments: &Arguments, program: &Program) -> Resul
     call(&mut client, &target, arguments.requests).await?;
     counted.control(&["-i", "off"])?;
     counted.control(&["-d"])?;
+    let control = server::of_run_file(&folder.path().join("run.json"))?.and_then(|(_, control)| control);
+    let control = crate::control::Control::new(control.context("it does not say where its control plane is")?);
+    let demoted = control.metric("wasmway_demotions_total", "").await?;
     let dump = eventually(Duration::from_secs(10), async || dumped(&counts)).await?;
     let total = dump.context("callgrind has written nothing")?;
-    Ok(total as f64 / f64::from(arguments.requests))
+    let each = total as f64 / f64::from(arguments.requests);
+    Ok((demoted <= f64::from(arguments.requests) * DEMOTED_MAX).then_some(each))
 }
 
 /// Deploys by a server that runs as it is: a compiler on an emulated processor would take minutes.

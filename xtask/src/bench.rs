@@ -33,7 +33,7 @@ pub(crate) fn instructions(layout: &Layout) -> Result<()> {
     command::run(&mut build, "the message above names the cause")?;
     let folder = layout.target.join("debug");
     let mut bench = Command::new(folder.join("wasmway-bench"));
-    bench.args(["instructions", "--rounds=5", "--baseline"]).arg(layout.root.join("bench/baseline.json"));
+    bench.args(["instructions", "--rounds=3", "--baseline"]).arg(layout.root.join("bench/baseline.json"));
     bench.arg("--server-binary").arg(folder.join("wasmway"));
     command::run(&mut bench, "a request has become more expensive, or could not be counted, as said above")
 }
