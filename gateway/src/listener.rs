@@ -250,12 +250,13 @@ impl Protocols {
 
 /// How every connection of HTTP/2 begins (RFC 9113, section 3.4), and no other does: there is no such method.
 const PREFACE: &[u8; 4] = b"PRI ";
-/// Between two looks at a connection of which so few bytes have come that it could be either.
+/// Before the second look at a connection of which so few bytes have come that it could be either. It doubles from look
+/// to look: thousands of clients that send one byte and no more shall not keep a processor busy.
 const PREFACE_LOOK: Duration = Duration::from_millis(1);
 
 /// Waits for the first bytes, and leaves them where they are.
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; PREFACE.len()];
+    let (mut first, mut pause) = ([0; PREFACE.len()], PREFACE_LOOK);
     loop {
         let come = stream.peek(&mut first).await?;
         if come == 0 || first[..come] != PREFACE[..come] {
@@ -264,7 +265,8 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         if come == PREFACE.len() {
             return Ok(true);
         }
-        tokio::time::sleep(PREFACE_LOOK).await;
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
 }
 

@@ -194,3 +194,19 @@ async fn a_malformed_request_is_refused() {
     let answer = wire.read_to_end().await;
     assert!(!answer.ends_with(b"\r\n0\r\n\r\n"), "{}", String::from_utf8_lossy(&answer));
 }
+
+#[tokio::test]
+async fn clients_that_send_one_byte_and_no_more_cost_next_to_nothing() {
+    let platform = Platform::start().await;
+    let mut wires = Vec::new();
+    for _ in 0..500 {
+        let mut wire = Wire::connect(&platform).await;
+        // HTTP/2 begins so, and POST does.
+        wire.send("P").await;
+        wires.push(wire);
+    }
+    let before = platform.process().cpu();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let used = platform.process().cpu() - before;
+    assert!(used < Duration::from_millis(500), "{used:?} of CPU time for nothing");
+}
