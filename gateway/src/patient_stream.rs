@@ -49,15 +49,12 @@ impl Client {
     }
 }
 
-/// A connection whose client may not keep us waiting for ever: not before its first byte, which the
-/// HTTP server waits for without a timer, and not with taking what we send. At its end it lingers: a client that
-/// is still sending what we have refused already would otherwise be reset before it has read why.
+/// A connection whose client may not keep us waiting for ever with taking what we send. At its end it lingers: a client
+/// that is still sending what we have refused already would otherwise be reset before it has read why.
 pub(crate) struct PatientStream {
     from: OwnedReadHalf,
     to: Arc<OwnedWriteHalf>,
     write_timeout: Duration,
-    /// Runs until the first byte has come.
-    silence: Option<Pin<Box<Sleep>>>,
     /// Runs while the client takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
     /// Runs when we have said all, and what the client still says is thrown away.
@@ -66,9 +63,8 @@ pub(crate) struct PatientStream {
 
 impl PatientStream {
     pub(crate) fn new(stream: TcpStream, limits: &ConnectionLimits) -> Self {
-        let silence = Some(Box::pin(tokio::time::sleep(limits.header_timeout)));
         let (from, to) = stream.into_split();
-        Self { from, to: Arc::new(to), write_timeout: limits.write_timeout, silence, stall: None, linger: None }
+        Self { from, to: Arc::new(to), write_timeout: limits.write_timeout, stall: None, linger: None }
     }
 
     /// Who is at the other end.
@@ -111,15 +107,7 @@ impl PatientStream {
 
 impl AsyncRead for PatientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.from).poll_read(cx, buffer);
-        match (&read, &mut self.silence) {
-            (Poll::Ready(_), _) => self.silence = None,
-            (Poll::Pending, Some(silence)) => {
-                return silence.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
-            }
-            (Poll::Pending, None) => {}
-        }
-        read
+        Pin::new(&mut self.from).poll_read(cx, buffer)
     }
 }
 
