@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
-use wasip2::http::types::{
-    Fields, FutureIncomingResponse, IncomingRequest, OutgoingRequest, ResponseOutparam, Scheme,
-};
+use wasip2::http::types::{Fields, FutureIncomingResponse, IncomingRequest, OutgoingRequest, ResponseOutparam, Scheme};
 
 struct Function;
 

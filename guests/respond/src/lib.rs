@@ -2,7 +2,7 @@
 //!
 //! A step that fails panics: the host has gone away or refuses, and a guest can only stop.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use wasip2::http::types::{Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use wasip2::io::streams::{InputStream, OutputStream};
@@ -76,20 +76,14 @@ pub fn request_body(request: &IncomingRequest) -> (IncomingBody, InputStream) {
 
 /// All of the body of a request.
 pub fn whole_body(request: &IncomingRequest) -> Vec<u8> {
-    let (_body, from) = request_body(request);
+    let (_body, mut from) = request_body(request);
     let mut whole = Vec::new();
-    loop {
-        match from.blocking_read(64 * 1024) {
-            Ok(piece) if whole.is_empty() => whole = piece,
-            Ok(piece) => whole.extend_from_slice(&piece),
-            Err(wasip2::io::streams::StreamError::Closed) => return whole,
-            Err(error) => panic!("the body broke off: {error:?}"),
-        }
-    }
+    copy(&mut from, &mut whole).expect("the body does not break off");
+    whole
 }
 
 /// Copies `from` to `to` in pieces of at most 64 KiB, so that memory does not grow with the body.
-pub fn copy(from: &mut InputStream, to: &mut OutputStream) -> io::Result<u64> {
+pub fn copy(from: &mut InputStream, to: &mut impl Write) -> io::Result<u64> {
     let mut copied = 0;
     loop {
         match from.blocking_read(64 * 1024) {
