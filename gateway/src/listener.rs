@@ -6,13 +6,14 @@ use crate::{
     newcomers,
     patient_stream::{Client, PatientStream},
     problem::Problem,
+    request_id::RequestId,
 };
 use axum::{
     Router,
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode, Version};
+use http::{Request, StatusCode};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -278,11 +279,14 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     line + headers.sum::<usize>()
 }
 
-fn head_too_large(version: Version, limit: usize) -> Response {
+fn head_too_large(request: &Request<Incoming>, limit: usize) -> Response {
+    let id = RequestId::of(request.headers());
     let detail = format!("the line and the headers of a request may have {limit} bytes (--max-header-bytes)");
     let (status, code) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large");
-    let mut response = Problem::platform(status, code, "Head too large", detail).into_response();
-    forwarding::ask_to_leave(response.headers_mut(), version);
+    let problem = Problem::platform(status, code, "Head too large", detail);
+    let mut response = problem.with_request_id(id.as_str()).into_response();
+    id.put(response.headers_mut());
+    forwarding::ask_to_leave(response.headers_mut(), request.version());
     response
 }
 
@@ -357,7 +361,7 @@ impl<H: Handler> Connection<H> {
             async move {
                 match handler {
                     Some(handler) => handler.handle(request, arrival).await,
-                    None => Ok(head_too_large(request.version(), header_bytes)),
+                    None => Ok(head_too_large(&request, header_bytes)),
                 }
             }
         });

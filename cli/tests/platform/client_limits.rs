@@ -138,6 +138,7 @@ async fn a_head_that_is_too_large_is_refused() {
     wire.send(head(65 << 10)).await;
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains("--max-header-bytes"), "{answer}");
+    assert!(answer.contains("x-request-id: ") && answer.contains("\"request_id\":"), "{answer}");
 
     let mut wire = Wire::connect(&platform).await;
     wire.send_what_is_taken(head(1 << 20)).await;
