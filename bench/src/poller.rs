@@ -111,7 +111,7 @@ pub(crate) fn run(mix: Mix<'_>, connections: u32, time: Duration) -> Result<Run>
     let begin = Instant::now();
     while !open.is_empty() {
         for _ in 0..LOOKS {
-            let mut ended = None;
+            let mut ended = Vec::new();
             for (place, (connection, which)) in open.iter_mut().enumerate() {
                 let Some(latency) = connection.look(&requests[*which], &mut buffer)? else { continue };
                 latencies.push(latency);
@@ -120,10 +120,10 @@ pub(crate) fn run(mix: Mix<'_>, connections: u32, time: Duration) -> Result<Run>
                         *which = then;
                         connection.send(&requests[then])?;
                     }
-                    None => ended = Some(place),
+                    None => ended.push(place),
                 }
             }
-            if let Some(place) = ended {
+            for place in ended.into_iter().rev() {
                 open.swap_remove(place);
             }
         }
