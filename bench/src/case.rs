@@ -104,6 +104,10 @@ impl Case {
                 program.with("-Sp3").with("-Wcomponent-model-async").with("--max-instance-reuse-count=1")
             }
             (Case::Wasi3, Kind::WasmtimeServeDefaults) => program.with("-Sp3").with("-Wcomponent-model-async"),
+            // Their runtimes import all of WASI.
+            (Case::Javascript | Case::Python, Kind::WasmtimeServe | Kind::WasmtimeServeDefaults) => {
+                program.with("-Scli")
+            }
             _ => program,
         }
     }
