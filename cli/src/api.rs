@@ -1,9 +1,10 @@
 //! The control API's answers, as far as the commands read them. `-o json` prints the whole answer instead.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A function as it is served now.
@@ -12,6 +13,15 @@ pub(crate) struct Function {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) version: u32,
+    /// The version of the content that was deployed; only where a deploy is answered.
+    #[serde(default)]
+    pub(crate) deployed_version: Option<u32>,
+    /// How requests are split; `None` when one version gets them all.
+    #[serde(default)]
+    pub(crate) traffic: Option<Traffic>,
+    /// The registry's revision when it last changed.
+    #[serde(default)]
+    pub(crate) revision: u64,
     pub(crate) digest: String,
     pub(crate) url: Url,
     /// Of the component, in bytes.
@@ -22,6 +32,45 @@ pub(crate) struct Function {
     pub(crate) created_at: Timestamp,
     pub(crate) deployed_at: Timestamp,
     pub(crate) manifest: serde_json::Value,
+}
+
+/// How the requests of a function are split over its versions.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Traffic {
+    pub(crate) weights: BTreeMap<u32, u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sticky: Option<String>,
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum: u64 = self.weights.values().map(|weight| u64::from(*weight)).sum();
+        for (place, (version, weight)) in self.weights.iter().enumerate() {
+            let percent = f64::from(*weight) * 100.0 / sum as f64;
+            write!(f, "{}v{version} {percent:.1}%", if place == 0 { "" } else { ", " })?;
+        }
+        match &self.sticky {
+            Some(sticky) => write!(f, ", by {sticky}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The nodes of a fleet.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NodeList {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) revision: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) revision: u64,
+    pub(crate) failing: Vec<String>,
+    pub(crate) seen_at: Timestamp,
+    pub(crate) live: bool,
 }
 
 /// One page of a namespace's functions.

@@ -52,15 +52,20 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Up(Box<UpArguments>),
+    Registry(Box<RegistryArguments>),
+    Gateway(Box<GatewayArguments>),
     Deploy(commands::deploy::Deploy),
     List(commands::list::List),
     Show(commands::show::Show),
     Invoke(commands::invoke::Invoke),
     Versions(commands::versions::Versions),
     Rollback(commands::rollback::Rollback),
+    Traffic(commands::traffic::SetTraffic),
+    Promote(commands::promote::Promote),
     Delete(commands::delete::Delete),
     Logs(commands::logs::Logs),
     Invocations(commands::invocations::Invocations),
+    Nodes(commands::nodes::Nodes),
     Config(commands::config::Config),
     Completions(commands::completions::Completions),
     /// Compiles one component, fed by the server that started it
@@ -75,6 +80,26 @@ pub(crate) struct UpArguments {
     /// Deploy an example function named `hello`, unless a function of that name is there
     #[arg(long)]
     pub(crate) example: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// Run the registry of a fleet: control plane, database and components, which gateways follow
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  wasmway registry --database postgres://wasmway@db/wasmway --artifacts s3://functions --control 0.0.0.0:8081"
+)]
+pub(crate) struct RegistryArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// Run a gateway of a fleet: the data plane, which serves what a registry says, also while that one is away
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  wasmway gateway --registry http://registry:8081 --node-token-file /run/secrets/node.token --listen 0.0.0.0:8080"
+)]
+pub(crate) struct GatewayArguments {
     #[command(flatten)]
     pub(crate) server: ServerArguments,
 }

@@ -52,7 +52,7 @@ impl Client {
         self.request(method, &format!("api/v1/functions/{name}{below}"))
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.server.clone();
         // A server behind a path, as a reverse proxy may have it, keeps its path.
         let base = url.path().trim_end_matches('/').to_owned();

@@ -20,13 +20,14 @@ use crate::failure::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before the arguments are read: an object store among them sets its client up. An error says that a provider is
+    // installed already, which serves just as well.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<_> = std::env::args_os().collect();
     let invocation = match cli::parse(&arguments) {
         Ok(invocation) => invocation,
         Err(error) => error.exit(),
     };
-    // An error says that a provider is installed already, which serves just as well.
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
     match run(invocation) {
         Ok(code) => code,
         Err(failure) => failure.report(),
@@ -37,6 +38,8 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
     let Invocation { cli: Cli { globals, verb }, settings } = invocation;
     let done = match verb {
         Verb::Up(arguments) => up::run(*arguments, &globals),
+        Verb::Registry(arguments) => up::registry(arguments.server),
+        Verb::Gateway(arguments) => up::gateway(arguments.server),
         Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
         Verb::Config(_) => commands::config::show(&settings, globals.output),
         Verb::Completions(arguments) => commands::completions::run(arguments),
@@ -46,6 +49,9 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Invoke(arguments) => block_on(commands::invoke::run(arguments, &globals)),
         Verb::Versions(arguments) => block_on(commands::versions::run(arguments, &globals)),
         Verb::Rollback(arguments) => block_on(commands::rollback::run(arguments, &globals)),
+        Verb::Traffic(arguments) => block_on(commands::traffic::run(arguments, &globals)),
+        Verb::Promote(arguments) => block_on(commands::promote::run(arguments, &globals)),
+        Verb::Nodes(_) => block_on(commands::nodes::run(&globals)),
         Verb::Delete(arguments) => block_on(commands::delete::run(arguments, &globals)),
         Verb::Logs(arguments) => block_on(commands::logs::run(arguments, &globals)),
         Verb::Invocations(arguments) => block_on(commands::invocations::run(arguments, &globals)),

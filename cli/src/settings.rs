@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use tracing_subscriber::filter::Targets;
+use url::Url;
 use wasmway_registry::manifest::ByteSize;
+use wasmway_registry::{Bucket, PostgresUrl};
 
 pub(crate) use origin::{Origin, Resolved};
 pub(crate) use reading::read;
-pub(crate) use values::{Domain, LogFormat, TargetCpu};
-use values::{address, between, lasting, log_filter, switch};
+pub(crate) use values::{Domain, LogFormat, TargetCpu, lasting};
+use values::{address, between, log_filter, switch};
 
 /// What `wasmway up` and `wasmway config show` take.
 #[derive(Debug, Clone, Args)]
@@ -54,6 +56,36 @@ pub(crate) struct Settings {
     /// Address of the control plane, where functions are deployed and watched
     #[arg(long, env = "WASMWAY_CONTROL", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
     pub(crate) control: SocketAddr,
+
+    /// Postgres database that holds what is known of functions, as postgres://USER:PASSWORD@HOST/DATABASE, in place of an
+    /// SQLite file in the data directory: several registries can share it
+    #[arg(long, env = "WASMWAY_DATABASE", hide_env_values = true, value_name = "URL")]
+    pub(crate) database: Option<PostgresUrl>,
+
+    /// Object store that holds the components, as s3://BUCKET/PREFIX, gs://, az:// or file:///, in place of the data
+    /// directory; what it asks for is read from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT, ...)
+    #[arg(long, env = "WASMWAY_ARTIFACTS", value_name = "URL")]
+    pub(crate) artifacts: Option<Bucket>,
+
+    /// Of a gateway: control plane of the registry that says what to serve
+    #[arg(long, env = "WASMWAY_REGISTRY", value_name = "URL")]
+    pub(crate) registry: Option<Url>,
+
+    /// Of a gateway: its name among the nodes [default: the host's name and the data plane's port]
+    #[arg(long, env = "WASMWAY_NODE_NAME", value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+
+    /// File with the token that people show [default: admin.token in the data directory, which is made]
+    #[arg(long, env = "WASMWAY_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+
+    /// File with the token that nodes show [default: node.token in the data directory, which a registry makes]
+    #[arg(long, env = "WASMWAY_NODE_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) node_token_file: Option<PathBuf>,
+
+    /// Address at which clients call functions, such as that of a load balancer [default: the data plane's]
+    #[arg(long, env = "WASMWAY_DATA_URL", value_name = "URL")]
+    pub(crate) data_url: Option<Url>,
 
     /// Development: no token needed on the control plane, which must listen on loopback
     #[arg(

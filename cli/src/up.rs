@@ -1,33 +1,64 @@
-//! `wasmway up`: the platform in this process.
+//! `wasmway up`, `registry` and `gateway`: the platform, or a part of it, in this process.
 
 mod example;
 mod logging;
 mod shutdown;
 
-use anyhow::Context;
-use wasmway_gateway::AccessLogForm;
+use anyhow::{Context, anyhow};
+use wasmway_gateway::{AccessLogForm, Role, Stores};
 
 use crate::cli::{Globals, UpArguments};
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{ServerArguments, Settings};
 
 /// Serves until it is told to stop, and has drained.
 pub(crate) fn run(arguments: UpArguments, globals: &Globals) -> Result<(), Failure> {
     let settings = arguments.server.settings;
+    if settings.registry.is_some() {
+        return Err(anyhow!(
+            "`wasmway up` has a registry of its own; for one elsewhere run `wasmway gateway --registry URL`"
+        )
+        .into());
+    }
+    run_as(Role::All, settings, arguments.example.then_some(globals))
+}
+
+/// Runs the registry of a fleet.
+pub(crate) fn registry(arguments: ServerArguments) -> Result<(), Failure> {
+    run_as(Role::Registry, arguments.settings, None)
+}
+
+/// Runs a gateway of a fleet.
+pub(crate) fn gateway(arguments: ServerArguments) -> Result<(), Failure> {
+    let settings = arguments.settings;
+    let Some(registry) = settings.registry.clone() else {
+        return Err(
+            anyhow!("--registry is missing: name the registry's control plane, such as http://registry:8081").into()
+        );
+    };
+    run_as(Role::Gateway(registry), settings, None)
+}
+
+fn run_as(role: Role, settings: Settings, example: Option<&Globals>) -> Result<(), Failure> {
     let access_log = logging::start(settings.log_format, settings.log_level.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, access_log, arguments.example.then_some(globals)))?;
+    runtime.block_on(serve(role, settings, access_log, example))?;
     Ok(())
 }
 
 /// Runs the platform; `example` is set when the example function is wanted, and says whose it is.
-async fn serve(settings: Settings, access_log: AccessLogForm, example: Option<&Globals>) -> anyhow::Result<()> {
+async fn serve(
+    role: Role,
+    settings: Settings,
+    access_log: AccessLogForm,
+    example: Option<&Globals>,
+) -> anyhow::Result<()> {
     let data_dir = settings.data_dir.data_dir.clone();
-    let platform = wasmway_gateway::run(config(settings, access_log), shutdown::requested());
+    let platform = wasmway_gateway::run(config(role, settings, access_log), shutdown::requested());
     tokio::pin!(platform);
     if let Some(globals) = example {
         tokio::select! {
@@ -44,8 +75,15 @@ async fn serve(settings: Settings, access_log: AccessLogForm, example: Option<&G
 }
 
 /// The gateway's view of the settings.
-fn config(settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
+fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
+    let node_name = settings.node_name.unwrap_or_else(|| format!("{}:{}", host_name(), settings.listen.port()));
     wasmway_gateway::Config {
+        role,
+        stores: Stores { database: settings.database, bucket: settings.artifacts },
+        admin_token_file: settings.admin_token_file,
+        node_token_file: settings.node_token_file,
+        node_name,
+        data_url: settings.data_url,
         data_dir: settings.data_dir.data_dir,
         listen: settings.listen,
         control: settings.control,
@@ -72,4 +110,10 @@ fn config(settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Con
         access_log,
         log_lines: settings.log_lines as usize,
     }
+}
+
+/// What this machine is called: a container by its orchestrator, another by its administrator.
+fn host_name() -> String {
+    let named = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    named.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned())
 }

@@ -1,42 +1,53 @@
-//! What is served now: the registry's state, made into a route table.
+//! What is served now: what the registry says should run, made into a route table.
 
 use crate::{
+    backend::Backend,
     config::Config,
     journal::Journal,
     metrics::Metrics,
     route_table::{RouteTable, Served},
 };
 use arc_swap::ArcSwap;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Mutex;
-use wasmway_registry::{self as registry, FunctionName, Namespace, Registry, RegistryError};
+use wasmway_registry::{
+    self as registry, ArtifactStore, FunctionName, Namespace, Registry, RegistryError, Split, VersionRecord,
+};
 use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
 
-/// The functions that are served, in a table that requests read and deploys replace.
+/// The functions that are served, in a table that requests read and changes replace.
 pub(crate) struct Catalog {
-    registry: Registry,
+    /// Where components are, for when native code has to be made again.
+    artifacts: ArtifactStore,
     metrics: Arc<Metrics>,
     table: ArcSwap<RouteTable>,
     domain: Option<String>,
     outbound_allow_private: bool,
     log_lines: usize,
     /// Held while a new table is made, so that an older state never replaces a newer one.
-    refreshing: Mutex<Journals>,
+    state: Mutex<State>,
 }
 
-/// By namespace and name. Kept over versions; gone with the function.
-type Journals = HashMap<(Namespace, FunctionName), Arc<Journal>>;
+/// A function by namespace and name.
+pub(crate) type Key = (Namespace, FunctionName);
+
+#[derive(Default)]
+struct State {
+    /// Up to which the registry's changes are in it.
+    revision: u64,
+    served: BTreeMap<Key, Backend>,
+}
 
 impl Catalog {
-    pub(crate) fn new(registry: Registry, metrics: Arc<Metrics>, config: &Config) -> Self {
+    pub(crate) fn new(artifacts: ArtifactStore, metrics: Arc<Metrics>, config: &Config) -> Self {
         Self {
-            registry,
+            artifacts,
             metrics,
             table: ArcSwap::default(),
             domain: config.domain.clone(),
             outbound_allow_private: config.outbound_allow_private,
             log_lines: config.log_lines,
-            refreshing: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -45,46 +56,82 @@ impl Catalog {
         self.table.load_full()
     }
 
-    /// Makes a new table of what the registry has, and puts it in place of the old one. What did not
-    /// change is taken over, with the requests that it counts.
-    pub(crate) async fn refresh(&self) -> Result<(), RegistryError> {
-        let mut journals = self.refreshing.lock().await;
-        let snapshot = self.registry.snapshot().await?;
-        let old = self.table();
-        let mut kept = Journals::with_capacity(snapshot.functions.len());
-        let mut served = Vec::with_capacity(snapshot.functions.len());
-        for function in snapshot.functions {
-            let key = (function.namespace.clone(), function.name.clone());
-            let journal = journals.remove(&key).unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
-            kept.insert(key, journal.clone());
-            let same = |served: &&Arc<Served>| served.function.version() == function.active.version.get();
-            match old.named(function.namespace.as_str(), function.name.as_str()).filter(same) {
-                Some(unchanged) => served.push(unchanged.clone()),
-                None => served.extend(self.serve(&function, journal).map(Arc::new)),
+    /// Takes over what has changed in the registry since it was last looked at.
+    pub(crate) async fn refresh(&self, registry: &Registry) -> Result<(), RegistryError> {
+        let mut state = self.state.lock().await;
+        loop {
+            let changes = registry.changes(state.revision).await?;
+            let nothing = changes.functions.is_empty() && changes.gone.is_empty();
+            state.revision = changes.revision;
+            self.take(&mut state, changes.functions, changes.gone);
+            if !changes.more {
+                if !nothing {
+                    self.publish(&state);
+                }
+                return Ok(());
             }
         }
-        *journals = kept;
-        self.table.store(Arc::new(RouteTable::new(served, self.domain.as_deref())));
-        Ok(())
     }
 
-    /// A function as the data plane needs it.
-    fn serve(&self, function: &registry::Function, journal: Arc<Journal>) -> Option<Served> {
-        let active = &function.active;
-        let Some(world) = World::of_export(&active.world) else {
+    /// Serves these functions as they are, and no longer those that are gone.
+    pub(crate) async fn apply(&self, functions: Vec<registry::Function>, gone: Vec<Key>) {
+        let mut state = self.state.lock().await;
+        self.take(&mut state, functions, gone);
+        self.publish(&state);
+    }
+
+    fn take(&self, state: &mut State, functions: Vec<registry::Function>, gone: Vec<Key>) {
+        for key in gone {
+            state.served.remove(&key);
+        }
+        for function in functions {
+            let key = (function.namespace.clone(), function.name.clone());
+            let backend = self.backend(&function, state.served.get(&key));
+            match backend {
+                Some(backend) => state.served.insert(key, backend),
+                None => state.served.remove(&key),
+            };
+        }
+    }
+
+    fn publish(&self, state: &State) {
+        self.table.store(Arc::new(RouteTable::new(state.served.values().cloned(), self.domain.as_deref())));
+    }
+
+    /// The versions of a function that are served. Those that were served before are taken over, with the requests that
+    /// they count.
+    fn backend(&self, function: &registry::Function, before: Option<&Backend>) -> Option<Backend> {
+        let journal = before.map(|before| before.leader().journal.clone());
+        let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
+        let serve = |version: &VersionRecord| {
+            let same = before.and_then(|before| before.version(version.version.get())).cloned();
+            same.or_else(|| self.serve(function, version, journal.clone()).map(Arc::new))
+        };
+        let leader = serve(&function.active)?;
+        let Some(Split { shares, sticky }) = &function.split else { return Some(Backend::One(leader)) };
+        let shares = shares.iter().filter_map(|(version, weight)| {
+            let served = if version.active { Some(leader.clone()) } else { serve(version) };
+            Some((served?, *weight))
+        });
+        Some(Backend::split(leader.clone(), shares.collect(), sticky.clone()))
+    }
+
+    /// A version of a function as the data plane needs it.
+    fn serve(&self, function: &registry::Function, version: &VersionRecord, journal: Arc<Journal>) -> Option<Served> {
+        let Some(world) = World::of_export(&version.world) else {
             // Written by a newer version that knows worlds which this one does not.
-            tracing::error!(function = %function.name, namespace = %function.namespace, world = active.world, "a function of an unknown world is not served");
+            tracing::error!(function = %function.name, namespace = %function.namespace, world = version.world, "a function of an unknown world is not served");
             return None;
         };
-        let manifest = &active.manifest;
+        let manifest = &version.manifest;
         let origins = manifest.outbound.allow.clone();
         let allow = move |https: bool, host: &str, port| origins.iter().any(|origin| origin.allows(https, host, port));
-        let program = (*active.digest.as_bytes(), world, self.registry.artifacts().path(&active.digest));
+        let program = (*version.digest.as_bytes(), world, self.artifacts.path(&version.digest));
         Some(Served {
             function: Function::new(
                 function.namespace.to_string(),
                 function.name.to_string(),
-                active.version.get(),
+                version.version.get(),
                 program,
                 limits(&manifest.limits),
                 manifest.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),

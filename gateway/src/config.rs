@@ -1,12 +1,37 @@
 //! What a gateway is told at its start.
 
 use crate::access_log::AccessLogForm;
+use reqwest::Url;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use wasmway_registry::Stores;
 use wasmway_scheduler::TargetCpu;
+
+/// What a process does.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// The control plane, with database and artifacts; functions are called on other nodes.
+    Registry,
+    /// The data plane; what it serves it learns from the registry at this address.
+    Gateway(Url),
+}
 
 /// The settings of one process. The command line has their defaults and explains each.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What the process does.
+    pub role: Role,
+    /// Where the registry keeps what it is told.
+    pub stores: Stores,
+    /// File with the token of people and their programs; one in the data folder is made when none is named.
+    pub admin_token_file: Option<PathBuf>,
+    /// File with the token of nodes; one in the data folder is made when none is named.
+    pub node_token_file: Option<PathBuf>,
+    /// Name of this node among others.
+    pub node_name: String,
+    /// Where clients call functions, when that is not the data plane's own address.
+    pub data_url: Option<Url>,
     /// Folder of everything that is kept.
     pub data_dir: PathBuf,
     /// Address of the data plane; port 0 takes any.

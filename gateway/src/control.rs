@@ -6,17 +6,23 @@ mod deploy;
 mod functions;
 mod health;
 mod logs;
+mod nodes;
 mod openapi;
 mod target;
+mod traffic;
 mod upload;
 mod versions;
 mod views;
 
-pub(crate) use attempts::Attempts;
+use attempts::Attempts;
+pub(crate) use auth::Guard;
+pub(crate) use health::Health;
+pub(crate) use logs::Journals;
+pub(crate) use nodes::Poll;
 
 use crate::{
     catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem,
-    request_id::RequestId, token::AdminToken,
+    request_id::RequestId, revisions::Revisions,
 };
 use axum::{
     Router,
@@ -29,20 +35,17 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wasmway_registry::{Registry, RegistryError};
+use wasmway_registry::{ArtifactError, Registry, RegistryError};
 use wasmway_scheduler::Scheduler;
 
 /// What the control plane works with.
 pub(crate) struct ControlPlane {
     pub(crate) registry: Registry,
-    pub(crate) catalog: Arc<Catalog>,
+    /// What is served here; `None` where functions are called on other nodes.
+    pub(crate) catalog: Option<Arc<Catalog>>,
+    pub(crate) revisions: Arc<Revisions>,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) drain: Drain,
-    /// `None` in development: nobody is asked.
-    pub(crate) token: Option<AdminToken>,
-    /// Where wrong tokens came from.
-    pub(crate) attempts: Attempts,
     /// Where functions are called, without a slash at the end.
     pub(crate) data_url: String,
     /// Bytes of a component.
@@ -50,13 +53,25 @@ pub(crate) struct ControlPlane {
     /// Bytes of memory that a function may ask for.
     pub(crate) max_memory: u64,
     pub(crate) pace: Pace,
+    pub(crate) drain: Drain,
+}
+
+impl ControlPlane {
+    /// Makes what the registry has just taken down visible: here at once, and to the nodes that wait for it.
+    async fn publish(&self) -> Result<(), RegistryError> {
+        if let Some(catalog) = &self.catalog {
+            catalog.refresh(&self.registry).await?;
+        }
+        self.revisions.look(&self.registry).await
+    }
 }
 
 /// Bytes of a body other than a component's.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
-/// The routes of the control plane.
-pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
+/// The routes of the control plane. People and their programs show the token of `people`, nodes that of `nodes`.
+pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<Guard>, nodes: Arc<Guard>) -> Router {
+    let journals = Journals { catalog: plane.catalog.clone(), drain: plane.drain.clone() };
     let (api, document) = OpenApiRouter::with_openapi(openapi::document())
         .routes(routes!(functions::list))
         .routes(routes!(functions::show, functions::delete))
@@ -64,23 +79,44 @@ pub(crate) fn router(plane: Arc<ControlPlane>) -> Router {
         .routes(routes!(versions::show))
         .routes(routes!(versions::component))
         .routes(routes!(versions::rollback))
+        .routes(routes!(traffic::set))
+        .routes(routes!(nodes::list))
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
+        .merge(OpenApiRouter::new().routes(routes!(deploy::deploy)).layer(DefaultBodyLimit::disable()))
+        .with_state(plane.clone())
+        .merge(observing(journals))
+        .split_for_parts();
+    let api = api.layer(middleware::from_fn_with_state(people, auth::check));
+    let for_nodes = nodes::router(plane).layer(middleware::from_fn_with_state(nodes, auth::check));
+    finish(api.merge(for_nodes).merge(openapi::pages(document)), health)
+}
+
+/// The routes of a node without a registry of its own: how it is, and what its functions print. Whoever shows the nodes'
+/// token may read the latter.
+pub(crate) fn node_router(journals: Journals, health: Arc<Health>, nodes: Arc<Guard>) -> Router {
+    let (api, _) = observing(journals).split_for_parts();
+    finish(api.layer(middleware::from_fn_with_state(nodes, auth::check)), health)
+}
+
+fn observing(journals: Journals) -> OpenApiRouter {
+    OpenApiRouter::new()
         .routes(routes!(logs::lines))
         .routes(routes!(logs::invocations))
         .routes(routes!(logs::invocation))
-        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
-        .merge(OpenApiRouter::new().routes(routes!(deploy::deploy)).layer(DefaultBodyLimit::disable()))
-        .split_for_parts();
-    let api = api.layer(middleware::from_fn_with_state(plane.clone(), auth::check));
+        .with_state(journals)
+}
+
+/// Adds what every process answers, and what every answer has.
+fn finish(api: Router, health: Arc<Health>) -> Router {
     Router::new()
-        .merge(api)
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .merge(openapi::pages(document))
+        .with_state(health)
+        .merge(api)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(identify))
-        .with_state(plane)
 }
 
 /// Gives every answer an id, and every problem the same.
@@ -147,6 +183,12 @@ impl From<RegistryError> for Problem {
             E::StorageFull(cause) => {
                 tracing::error!(%cause, "the registry has no storage left");
                 Problem::storage_full()
+            }
+            E::BadTraffic(detail) => {
+                Problem::platform(StatusCode::BAD_REQUEST, "bad-traffic", "Traffic cannot be split so", detail)
+            }
+            E::Unavailable(_) | E::Artifact(ArtifactError::Bucket { .. }) => {
+                Problem::unavailable(anyhow::Error::new(error))
             }
             E::ArtifactMissing(_)
             | E::InUse(_)

@@ -155,7 +155,8 @@ fn find(plane: &DataPlane, request: &Request<Body>) -> Result<Destination, Probl
             "no function answers at this address; call /FUNCTION/ or /FUNCTION.NAMESPACE/, or deploy one first",
         ));
     };
-    Ok(Destination { served: found.served.clone(), prefix: found.prefix, authority: address.authority.clone() })
+    let served = found.backend.choose(request.headers()).clone();
+    Ok(Destination { served, prefix: found.prefix, authority: address.authority.clone() })
 }
 
 /// How often a request may come through functions on its way: calling each other is fine, calling each other for ever is not.

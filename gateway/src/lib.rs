@@ -8,10 +8,12 @@
 mod abandoned;
 mod access_log;
 mod address;
+mod backend;
 mod catalog;
 mod config;
 mod control;
 mod ending;
+mod follower;
 mod forwarding;
 mod invoke;
 mod journal;
@@ -23,14 +25,16 @@ mod patient_stream;
 mod pressure;
 mod problem;
 mod request_id;
+mod revisions;
 mod route_table;
 mod server;
 mod server_timing;
 mod token;
 
 pub use access_log::AccessLogForm;
-pub use config::Config;
+pub use config::{Config, Role};
 pub use server::run;
+pub use wasmway_registry::Stores;
 pub use wasmway_scheduler::TargetCpu;
 /// The life of a process that compiles one component: see the scheduler.
 pub use wasmway_scheduler::run_compile_worker;

@@ -95,6 +95,14 @@ impl Problem {
         Self::platform(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
     }
 
+    /// The database or the object store is away. Its words go to the log, not to the client.
+    pub(crate) fn unavailable(cause: anyhow::Error) -> Self {
+        tracing::warn!(cause = format!("{cause:#}"), "the registry's stores do not answer");
+        let detail =
+            "the registry's database or object store does not answer; functions go on being served. Try again soon";
+        Self::platform(StatusCode::SERVICE_UNAVAILABLE, "registry-unavailable", "The registry is unavailable", detail)
+    }
+
     /// The disk is full.
     pub(crate) fn storage_full() -> Self {
         let detail = "no storage is left on this node; functions go on being served. Make room and try again";

@@ -4,12 +4,12 @@
 #[cfg(test)]
 mod model;
 
-use crate::{address::Address, journal::Journal, metrics::FunctionMetrics};
+use crate::{address::Address, backend::Backend, journal::Journal, metrics::FunctionMetrics};
 use std::{collections::HashMap, sync::Arc};
 use wasmway_registry::manifest::RouteRule;
 use wasmway_scheduler::Function;
 
-/// A function that is served, with all that its requests need.
+/// A version of a function that is served, with all that its requests need.
 pub(crate) struct Served {
     pub(crate) function: Function,
     pub(crate) journal: Arc<Journal>,
@@ -24,7 +24,7 @@ pub(crate) struct Served {
 
 /// A function and how much of the path led to it.
 pub(crate) struct Match<'a> {
-    pub(crate) served: &'a Arc<Served>,
+    pub(crate) backend: &'a Backend,
     /// Bytes of the path that the function does not see.
     pub(crate) prefix: usize,
 }
@@ -33,25 +33,26 @@ pub(crate) struct Match<'a> {
 #[derive(Default)]
 pub(crate) struct RouteTable {
     /// By `function` (in the namespace `default`) and by `function.namespace`.
-    by_name: HashMap<String, Arc<Served>>,
+    by_name: HashMap<String, Backend>,
     /// By host, then path prefix, longest first. The empty host is any.
-    by_host: HashMap<String, Vec<(String, Arc<Served>)>>,
+    by_host: HashMap<String, Vec<(String, Backend)>>,
     /// With a dot before it.
     domain: Option<String>,
 }
 
 impl RouteTable {
-    pub(crate) fn new(functions: impl IntoIterator<Item = Arc<Served>>, domain: Option<&str>) -> Self {
+    pub(crate) fn new(functions: impl IntoIterator<Item = Backend>, domain: Option<&str>) -> Self {
         let mut table = Self { domain: domain.map(|domain| format!(".{domain}")), ..Self::default() };
-        for served in functions {
+        for backend in functions {
+            let served = backend.leader();
             let (namespace, name) = (served.function.namespace(), served.function.name());
             if **namespace == *"default" {
-                table.by_name.insert(name.to_string(), served.clone());
+                table.by_name.insert(name.to_string(), backend.clone());
             }
-            table.by_name.insert(format!("{name}.{namespace}"), served.clone());
+            table.by_name.insert(format!("{name}.{namespace}"), backend.clone());
             for route in &served.routes {
                 let host = route.host().unwrap_or_default().to_owned();
-                table.by_host.entry(host).or_default().push((route.path().to_owned(), served.clone()));
+                table.by_host.entry(host).or_default().push((route.path().to_owned(), backend.clone()));
             }
         }
         for routes in table.by_host.values_mut() {
@@ -61,7 +62,7 @@ impl RouteTable {
     }
 
     /// The function of a name in a namespace.
-    pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<&Arc<Served>> {
+    pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<&Backend> {
         self.by_name.get(&format!("{name}.{namespace}"))
     }
 
@@ -90,18 +91,18 @@ impl RouteTable {
         let covers = |prefix: &str| {
             prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let (prefix, served) = self.by_host.get(host)?.iter().find(|(prefix, _)| covers(prefix))?;
-        Some(Match { served, prefix: if prefix == "/" { 0 } else { prefix.len() } })
+        let (prefix, backend) = self.by_host.get(host)?.iter().find(|(prefix, _)| covers(prefix))?;
+        Some(Match { backend, prefix: if prefix == "/" { 0 } else { prefix.len() } })
     }
 
     fn below_domain(&self, host: &str) -> Option<Match<'_>> {
         let name = host.strip_suffix(self.domain.as_deref()?)?;
-        Some(Match { served: self.by_name.get(name)?, prefix: 0 })
+        Some(Match { backend: self.by_name.get(name)?, prefix: 0 })
     }
 
     fn at_path(&self, path: &str) -> Option<Match<'_>> {
         let rest = path.strip_prefix('/')?;
         let name = rest.split('/').next()?;
-        Some(Match { served: self.by_name.get(name)?, prefix: 1 + name.len() })
+        Some(Match { backend: self.by_name.get(name)?, prefix: 1 + name.len() })
     }
 }

@@ -1,29 +1,35 @@
-//! One process, put together: registry, scheduler, both planes, and their end.
+//! One process, put together of the parts that its role asks for, and their end.
 
 use crate::{
     access_log::AccessLog,
     catalog::Catalog,
-    config::Config,
-    control::{self, Attempts, ControlPlane},
+    config::{Config, Role},
+    control::{self, ControlPlane, Guard, Health, Journals},
+    follower::{Follower, Progress, Upstream},
     invoke::DataPlane,
     listener::{ConnectionLimits, Drain, Plane},
     metrics::Metrics,
     pace::Pace,
     pressure::{self, Pressure},
-    token::AdminToken,
+    revisions::Revisions,
+    token::Token,
 };
 use anyhow::{Context, bail};
+use axum::Router;
 use prometheus::IntGauge;
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use std::{fs, io::Write, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc};
-use tokio::net::TcpListener;
-use wasmway_registry::Registry;
+use std::{fs, io::Write, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, time};
+use wasmway_registry::{ArtifactStore, Registry};
 use wasmway_scheduler::{CompileLimits, Scheduler, SchedulerConfig};
 
 /// What `run.json` in the data folder says about a process that serves.
 #[derive(Debug, Serialize, Deserialize)]
 struct RunFile {
-    data: String,
+    /// None of a registry, where no function is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
     control: String,
     pid: u32,
 }
@@ -36,51 +42,47 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let folder = &config.data_dir;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
-    let metrics = Arc::new(Metrics::new()?);
-    let registry = Registry::open(folder)
-        .await
-        .with_context(|| format!("the registry in {} cannot be opened", folder.display()))?;
-    let catalog = Arc::new(Catalog::new(registry.clone(), metrics.clone(), &config));
-    catalog.refresh().await.context("the functions cannot be read from the registry")?;
-    let drain = Drain::default();
-    let data = bind(config.listen, "--listen").await?;
+    // Before anything is served or changed: another process may have the folder.
+    let registry = match &config.role {
+        Role::All | Role::Registry => Some(open_registry(&config).await?),
+        Role::Gateway(_) => None,
+    };
+    let _lock = match registry {
+        Some(_) => None,
+        None => Some(wasmway_registry::lock(folder)?),
+    };
+    let data = match &config.role {
+        Role::All | Role::Gateway(_) => Some(bind(config.listen, "--listen").await?),
+        Role::Registry => None,
+    };
     let control = bind(config.control, "--control").await?;
-    let (data_address, control_address) = (data.local_addr()?, control.local_addr()?);
-    let scheduler = Arc::new(Scheduler::start(&scheduler_config(&config, control_address))?);
-
-    let data_plane = DataPlane {
-        catalog: catalog.clone(),
-        scheduler: scheduler.clone(),
-        metrics: metrics.clone(),
-        access_log: Arc::new(AccessLog::start(config.access_log, metrics.access_log_dropped())?),
-        drain: drain.clone(),
-        pressure: Pressure::watch(config.memory_pressure, metrics.memory_used()),
-        own_address: data_address,
-        trust_forwarded: config.trust_forwarded,
-        pace: pace(&config),
+    let address = control.local_addr()?;
+    let metrics = Arc::new(Metrics::new()?);
+    let node = Node {
+        scheduler: Arc::new(Scheduler::start(&scheduler_config(&config, address))?),
+        drain: Drain::default(),
+        data: data.as_ref().map(TcpListener::local_addr).transpose()?,
+        metrics,
+        config: &config,
     };
-    let token = AdminToken::read_or_make(folder).context("the admin token cannot be read or made")?;
-    let control_plane = ControlPlane {
-        registry,
-        catalog,
-        scheduler,
-        metrics: metrics.clone(),
-        drain: drain.clone(),
-        token: (!config.dev).then_some(token),
-        attempts: Attempts::default(),
-        data_url: format!("http://{}", reachable(data_address)),
-        max_upload: config.max_upload,
-        max_memory: config.max_memory,
-        pace: pace(&config),
+    let router = match (&config.role, registry) {
+        (Role::Gateway(upstream), _) => node.follow(upstream).await?,
+        (_, Some(registry)) => node.govern(registry).await?,
+        (_, None) => unreachable!("every other role has a registry"),
     };
-    drain.track(plane(data, Arc::new(data_plane), metrics.connections("data"), &config, &drain).serve());
-    let control_plane = control::router(Arc::new(control_plane));
-    drain.track(plane(control, control_plane, metrics.connections("control"), &config, &drain).serve());
-    announce(folder, data_address, control_address)?;
+    let (router, catalog) = router;
+    if let (Some(listener), Some(catalog)) = (data, catalog) {
+        let handler = Arc::new(node.data_plane(catalog, listener.local_addr()?)?);
+        let open = node.metrics.connections("data");
+        node.drain.track(plane(listener, handler, open, &config, &node.drain).serve());
+    }
+    let open = node.metrics.connections("control");
+    node.drain.track(plane(control, router, open, &config, &node.drain).serve());
+    announce(folder, node.data, address)?;
 
     shutdown.await;
     tracing::info!(timeout = ?config.drain_timeout, "draining: requests under way get to finish");
-    if drain.finish(config.drain_timeout).await {
+    if node.drain.finish(config.drain_timeout).await {
         tracing::info!("drained: every request was finished");
     } else {
         tracing::warn!("requests were cut at the end of the drain timeout");
@@ -88,6 +90,186 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
     Ok(())
+}
+
+async fn open_registry(config: &Config) -> anyhow::Result<Registry> {
+    let folder = &config.data_dir;
+    let registry = Registry::open(folder, &config.stores).await;
+    registry.with_context(|| match &config.stores.database {
+        Some(url) => format!("the registry in {url} cannot be opened"),
+        None => format!("the registry in {} cannot be opened", folder.display()),
+    })
+}
+
+/// How often artifacts that no version names are looked for.
+const GARBAGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The parts that every role has.
+struct Node<'a> {
+    config: &'a Config,
+    metrics: Arc<Metrics>,
+    scheduler: Arc<Scheduler>,
+    drain: Drain,
+    /// Where functions are called, if they are here.
+    data: Option<SocketAddr>,
+}
+
+/// The control plane of a role, and what is served of functions, if anything is.
+type Parts = (Router, Option<Arc<Catalog>>);
+
+impl Node<'_> {
+    /// A registry, with or without functions that are served from it in this process.
+    async fn govern(&self, registry: Registry) -> anyhow::Result<Parts> {
+        let config = self.config;
+        let revisions = Arc::new(Revisions::new());
+        let catalog = match self.data {
+            Some(_) => {
+                let catalog = self.catalog(registry.artifacts().clone());
+                catalog.refresh(&registry).await.context("the functions cannot be read from the registry")?;
+                Some(catalog)
+            }
+            None => None,
+        };
+        self.watch(&registry, &revisions, catalog.as_ref());
+        let in_folder = |name| config.data_dir.join(name);
+        let (admin, nodes) = (&config.admin_token_file, &config.node_token_file);
+        let admin = token(admin.as_deref(), &in_folder("admin.token")).context("the admin token")?;
+        let nodes = token(nodes.as_deref(), &in_folder("node.token")).context("the nodes' token")?;
+        let plane = ControlPlane {
+            registry,
+            catalog: catalog.clone(),
+            revisions,
+            scheduler: self.scheduler.clone(),
+            metrics: self.metrics.clone(),
+            data_url: self.data_url(),
+            max_upload: config.max_upload,
+            max_memory: config.max_memory,
+            pace: pace(config),
+            drain: self.drain.clone(),
+        };
+        let people = Guard::new((!config.dev).then_some(admin), "the file admin.token of the data folder");
+        let nodes = Guard::new(Some(nodes), "the file node.token of the registry's data folder");
+        Ok((control::router(Arc::new(plane), self.health(None), people, nodes), catalog))
+    }
+
+    /// Looks for what other processes change, and for what nobody needs any more.
+    fn watch(&self, registry: &Registry, revisions: &Arc<Revisions>, catalog: Option<&Arc<Catalog>>) {
+        if registry.is_shared() {
+            let (ours, revisions) = (registry.clone(), revisions.clone());
+            let looking = revisions.clone();
+            tokio::spawn(async move { looking.keep_looking(&ours).await });
+            if let Some(catalog) = catalog.cloned() {
+                let registry = registry.clone();
+                tokio::spawn(async move {
+                    loop {
+                        revisions.changed().await;
+                        if let Err(error) = catalog.refresh(&registry).await {
+                            tracing::warn!(%error, "changes cannot be read; what is served stays");
+                        }
+                    }
+                });
+            }
+        }
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let mut times = time::interval(GARBAGE_EVERY);
+            loop {
+                times.tick().await;
+                match registry.collect_garbage().await {
+                    Ok(collected) if collected.artifacts == 0 => {}
+                    Ok(collected) => tracing::info!(
+                        artifacts = collected.artifacts,
+                        bytes = collected.bytes,
+                        "removed components that no version names"
+                    ),
+                    Err(error) => tracing::warn!(%error, "components that no version names cannot be removed"),
+                }
+            }
+        });
+    }
+
+    /// A node that serves what the registry at `upstream` says.
+    async fn follow(&self, upstream: &Url) -> anyhow::Result<Parts> {
+        let config = self.config;
+        let folder = &config.data_dir;
+        let path = config.node_token_file.clone().unwrap_or_else(|| folder.join("node.token"));
+        let token = Token::read(&path).with_context(|| {
+            format!(
+                "the nodes' token cannot be read from {}; copy node.token of the registry's data folder, and name it with \
+                 --node-token-file",
+                path.display()
+            )
+        })?;
+        let artifacts = folder.join("artifacts");
+        let artifacts = tokio::task::spawn_blocking(move || ArtifactStore::open_root(&artifacts, None)).await??;
+        let catalog = self.catalog(artifacts.clone());
+        let progress = Arc::new(Progress::default());
+        let follower = Follower {
+            upstream: Upstream::new(upstream, &token)?,
+            catalog: catalog.clone(),
+            scheduler: self.scheduler.clone(),
+            artifacts,
+            snapshot: folder.join("snapshot.json"),
+            progress: progress.clone(),
+            name: config.node_name.clone(),
+            // As it is: which machine it is on, the node's name says.
+            address: config.data_url.as_ref().map_or_else(|| bound(self.data), |url| url.as_str().to_owned()),
+        };
+        let state = follower.resume().await;
+        tokio::spawn(follower.run(state));
+        let journals = Journals { catalog: Some(catalog.clone()), drain: self.drain.clone() };
+        let nodes = Guard::new(Some(token), "the file node.token of the registry's data folder");
+        Ok((control::node_router(journals, self.health(Some(progress)), nodes), Some(catalog)))
+    }
+
+    /// Where functions are called, without a slash at the end.
+    fn data_url(&self) -> String {
+        match (&self.config.data_url, self.data) {
+            (Some(url), _) => url.as_str().trim_end_matches('/').to_owned(),
+            (None, Some(data)) => format!("http://{}", reachable(data)),
+            // Whoever runs a registry alone has gateways somewhere, and says where with --data-url.
+            (None, None) => format!("http://{}", reachable(self.config.listen)),
+        }
+    }
+
+    fn catalog(&self, artifacts: ArtifactStore) -> Arc<Catalog> {
+        Arc::new(Catalog::new(artifacts, self.metrics.clone(), self.config))
+    }
+
+    fn health(&self, progress: Option<Arc<Progress>>) -> Arc<Health> {
+        Arc::new(Health {
+            metrics: self.metrics.clone(),
+            scheduler: self.scheduler.clone(),
+            drain: self.drain.clone(),
+            progress,
+        })
+    }
+
+    fn data_plane(&self, catalog: Arc<Catalog>, own_address: SocketAddr) -> anyhow::Result<DataPlane> {
+        let config = self.config;
+        Ok(DataPlane {
+            catalog,
+            scheduler: self.scheduler.clone(),
+            metrics: self.metrics.clone(),
+            access_log: Arc::new(AccessLog::start(config.access_log, self.metrics.access_log_dropped())?),
+            drain: self.drain.clone(),
+            pressure: Pressure::watch(config.memory_pressure, self.metrics.memory_used()),
+            own_address,
+            trust_forwarded: config.trust_forwarded,
+            pace: pace(config),
+        })
+    }
+}
+
+fn bound(address: Option<SocketAddr>) -> String {
+    address.map_or_else(String::new, |address| format!("http://{address}"))
+}
+
+/// The token in the file that was named, which must be there, or in our own, which is made.
+fn token(named: Option<&Path>, own: &Path) -> anyhow::Result<Token> {
+    let path = named.unwrap_or(own);
+    let token = if named.is_some() { Token::read(path) } else { Token::read_or_make(path) };
+    token.with_context(|| format!("the token in {} cannot be read or made", path.display()))
 }
 
 fn plane<H>(listener: TcpListener, handler: H, open: IntGauge, config: &Config, drain: &Drain) -> Plane<H> {
@@ -143,14 +325,17 @@ fn pace(config: &Config) -> Pace {
 }
 
 /// Tells people and programs where everything is. The file is whole whenever it is there.
-fn announce(folder: &Path, data: SocketAddr, control: SocketAddr) -> anyhow::Result<()> {
-    let (data, control) = (format!("http://{}", reachable(data)), format!("http://{}", reachable(control)));
+fn announce(folder: &Path, data: Option<SocketAddr>, control: SocketAddr) -> anyhow::Result<()> {
+    let url = |address| format!("http://{}", reachable(address));
+    let (data, control) = (data.map(url), url(control));
     let run = RunFile { data, control, pid: std::process::id() };
     let scratch = folder.join("run.json.new");
     fs::write(&scratch, serde_json::to_vec(&run)?)?;
     fs::rename(scratch, folder.join("run.json"))?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "data plane   {}", run.data)?;
+    if let Some(data) = run.data {
+        writeln!(out, "data plane   {data}")?;
+    }
     writeln!(out, "control plane {}", run.control)?;
     Ok(out.flush()?)
 }

@@ -1,4 +1,4 @@
-//! The admin token: made at the first start, asked for ever after.
+//! Tokens: made at the first start, asked for ever after.
 
 use rand::RngCore;
 use std::{
@@ -9,38 +9,53 @@ use std::{
 };
 use subtle::ConstantTimeEq;
 
-/// A secret that lets its bearer use the control plane.
-pub(crate) struct AdminToken(String);
+/// The fewest characters that a token has.
+const LEAST_BYTES: usize = 32;
+
+/// A secret that lets its bearer in: people and their programs, or nodes.
+pub(crate) struct Token(String);
 
 /// Says nothing of the secret.
-impl std::fmt::Debug for AdminToken {
+impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminToken")
+        f.write_str("Token")
     }
 }
 
-impl AdminToken {
-    /// Reads `admin.token` in `folder`, or makes it (mode 0600).
-    pub(crate) fn read_or_make(folder: &Path) -> io::Result<Self> {
-        let path = folder.join("admin.token");
-        match fs::read_to_string(&path) {
-            Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().to_owned())),
-            Ok(_) => {
-                return Err(io::Error::other(format!("{} is not a token; remove it to get a new one", path.display())));
-            }
+impl Token {
+    /// Reads the token in the file `path`.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(path)?;
+        match text.trim() {
+            token if token.len() >= LEAST_BYTES => Ok(Self(token.to_owned())),
+            _ => Err(io::Error::other(format!(
+                "{} holds no token: that is a line of at least {LEAST_BYTES} characters, such as `openssl rand -hex 32` prints",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Reads the token in the file `path`, or makes it (mode 0600).
+    pub(crate) fn read_or_make(path: &Path) -> io::Result<Self> {
+        match Self::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            read => return read,
         }
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         // Written aside and renamed, so that a start that is cut off leaves no half of a token.
-        let scratch = folder.join("admin.token.new");
+        let scratch = path.with_extension("new");
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
         writeln!(file, "{token}")?;
         file.sync_all()?;
         fs::rename(scratch, path)?;
         Ok(Self(token))
+    }
+
+    /// The secret itself, to be shown to whoever asks for it.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
     }
 
     /// Compares in a time that does not depend on where the two differ.
@@ -57,18 +72,21 @@ mod tests {
     #[test]
     fn is_made_once_and_private() {
         let folder = tempfile::tempdir().unwrap();
-        let made = AdminToken::read_or_make(folder.path()).unwrap();
-        let read = AdminToken::read_or_make(folder.path()).unwrap();
+        let path = folder.path().join("admin.token");
+        let made = Token::read_or_make(&path).unwrap();
+        let read = Token::read_or_make(&path).unwrap();
         assert!(read.matches(&made.0));
         assert!(!read.matches("") && !read.matches(&made.0[1..]));
-        let mode = fs::metadata(folder.path().join("admin.token")).unwrap().permissions().mode();
+        let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn a_file_that_is_no_token_is_not_taken_for_one() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("admin.token"), "\n").unwrap();
-        assert!(AdminToken::read_or_make(folder.path()).is_err());
+        let path = folder.path().join("admin.token");
+        fs::write(&path, "\n").unwrap();
+        let error = Token::read_or_make(&path).unwrap_err();
+        assert!(error.to_string().contains("32 characters"), "{error}");
     }
 }

@@ -7,12 +7,22 @@
 //!
 //! An upload streams into `incoming`, is hashed on the way, and moves to its place by one rename after its bytes
 //! have reached the disk: under its name there is the whole artifact or nothing.
+//!
+//! With a [`Bucket`], that one holds the artifacts, and the folder copies of those that were asked for.
+
+mod bucket;
+mod folder;
+
+pub use bucket::Bucket;
+use folder::{list_folder, remove_leftovers};
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
@@ -34,6 +44,19 @@ pub enum ArtifactError {
     /// The disk or this user's share of it is full.
     #[error("no storage is left for artifacts")]
     StorageFull(#[source] io::Error),
+    /// The object store is away, or refuses.
+    #[error("cannot {action} the object store {place}")]
+    Bucket {
+        /// What was tried.
+        action: &'static str,
+        /// The store.
+        place: String,
+        /// What it says.
+        source: Box<object_store::Error>,
+    },
+    /// What an object store has under a digest is something else.
+    #[error("the object store has other bytes under {0}; upload the component again")]
+    Damaged(Digest),
     /// Any other failure of the file system.
     #[error("cannot {action} {path}", path = path.display())]
     Io {
@@ -69,7 +92,21 @@ pub struct ArtifactStore {
 struct Folders {
     incoming: PathBuf,
     sha256: PathBuf,
+    bucket: Option<Bucket>,
 }
+
+/// An artifact in a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stored {
+    pub(crate) digest: Digest,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Since it was last put.
+    pub(crate) age: Duration,
+}
+
+/// How long an artifact that no version names is kept: a deploy that has stored its artifact names it within that time.
+pub(crate) const UNNAMED_KEPT: Duration = Duration::from_secs(60 * 60);
 
 /// A stored artifact, open for reading.
 #[derive(Debug)]
@@ -84,8 +121,8 @@ impl ArtifactStore {
     /// Opens the store in the folder `root`, creating it if need be. Blocks on the file system.
     ///
     /// Uploads that a crash left behind are removed, so nobody else may have this store open.
-    pub(crate) fn open_root(root: &Path) -> Result<Self, ArtifactError> {
-        let folders = Folders { incoming: root.join("incoming"), sha256: root.join("sha256") };
+    pub fn open_root(root: &Path, bucket: Option<Bucket>) -> Result<Self, ArtifactError> {
+        let folders = Folders { incoming: root.join("incoming"), sha256: root.join("sha256"), bucket };
         for folder in [&folders.incoming, &folders.sha256] {
             create_private_folder(folder).map_err(ArtifactError::io("create", folder))?;
         }
@@ -108,8 +145,38 @@ impl ArtifactStore {
         .await
     }
 
-    /// Opens a stored artifact; `None` if there is none of that digest.
+    /// Opens a stored artifact; `None` if there is none of that digest. From an object store it is copied first.
     pub async fn open(&self, digest: &Digest) -> Result<Option<Artifact>, ArtifactError> {
+        match self.open_copy(digest).await? {
+            Some(artifact) => Ok(Some(artifact)),
+            None if self.fetch(digest).await? => self.open_copy(digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Makes sure that the artifact is at its path; `false` if there is none of that digest.
+    pub async fn ensure(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        Ok(self.open(digest).await?.is_some())
+    }
+
+    /// Copies an artifact from the object store, if there is one and it has it.
+    async fn fetch(&self, digest: &Digest) -> Result<bool, ArtifactError> {
+        let Some(bucket) = &self.folders.bucket else { return Ok(false) };
+        let Some((size, pieces)) = bucket.get(digest).await? else { return Ok(false) };
+        let mut copy = self.upload(size).await?;
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.next().await {
+            copy.write(&piece?).await?;
+        }
+        let copy = copy.seal().await?;
+        if copy.digest() != *digest {
+            return Err(ArtifactError::Damaged(*digest));
+        }
+        copy.keep().await?;
+        Ok(true)
+    }
+
+    async fn open_copy(&self, digest: &Digest) -> Result<Option<Artifact>, ArtifactError> {
         let path = self.path(digest);
         blocking(move || {
             let Some(file) = open_if_there(&path)? else {
@@ -125,6 +192,47 @@ impl ArtifactStore {
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.folders.sha256.join(&hex[..2]).join(hex)
+    }
+
+    /// All artifacts that are stored here: not the copies, where there is an object store.
+    pub(crate) async fn list(&self) -> Result<Vec<Stored>, ArtifactError> {
+        match &self.folders.bucket {
+            Some(bucket) => bucket.list().try_collect().await,
+            None => self.copies().await,
+        }
+    }
+
+    /// All artifacts in the folder.
+    async fn copies(&self) -> Result<Vec<Stored>, ArtifactError> {
+        let root = self.folders.sha256.clone();
+        blocking(move || list_folder(&root)).await
+    }
+
+    /// Removes an artifact, and its copy where there is an object store.
+    pub(crate) async fn remove(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        if let Some(bucket) = &self.folders.bucket {
+            bucket.remove(digest).await?;
+        }
+        self.remove_copy(digest).await
+    }
+
+    async fn remove_copy(&self, digest: &Digest) -> Result<(), ArtifactError> {
+        let path = self.path(digest);
+        blocking(move || match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ArtifactError::io("remove", &path)(error)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// Removes the copies in the folder that `is_needed` does not name and that have been there for a while.
+    pub async fn forget_copies(&self, is_needed: impl Fn(&Digest) -> bool) -> Result<(), ArtifactError> {
+        for copy in self.copies().await? {
+            if copy.age > UNNAMED_KEPT && !is_needed(&copy.digest) {
+                self.remove_copy(&copy.digest).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the stored artifact again and says whether it still has this digest: `false` when it is missing or its
@@ -214,6 +322,15 @@ impl Sealed {
     /// One of the same digest that is stored already is replaced, which changes nothing for its readers, and mends
     /// it if it was damaged.
     pub async fn commit(self) -> Result<(), ArtifactError> {
+        if let Some(bucket) = &self.store.folders.bucket {
+            // What was put less than half the time ago cannot be removed before a version names it.
+            bucket.put(&self.digest, &self.path, self.size, UNNAMED_KEPT / 2).await?;
+        }
+        self.keep().await
+    }
+
+    /// Moves it to its place in the folder.
+    async fn keep(self) -> Result<(), ArtifactError> {
         blocking(move || {
             let place = self.store.path(&self.digest);
             let sha256 = &self.store.folders.sha256;
@@ -227,16 +344,6 @@ impl Sealed {
         })
         .await
     }
-}
-
-fn remove_leftovers(incoming: &Path) -> Result<(), ArtifactError> {
-    let entries = fs::read_dir(incoming).map_err(ArtifactError::io("list", incoming))?;
-    for entry in entries {
-        let path = entry.map_err(ArtifactError::io("list", incoming))?.path();
-        fs::remove_file(&path).map_err(ArtifactError::io("remove", &path))?;
-        tracing::info!(path = %path.display(), "removed an unfinished upload");
-    }
-    Ok(())
 }
 
 fn open_if_there(path: &Path) -> Result<Option<File>, ArtifactError> {

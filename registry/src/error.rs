@@ -1,18 +1,16 @@
 //! Why the registry could not do what it was asked.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::migrate::MigrateError;
 
 use crate::artifacts::ArtifactError;
+use crate::database;
 use crate::digest::Digest;
 use crate::durable::is_storage_full;
 use crate::manifest::RouteRule;
 use crate::names::{FunctionName, Namespace, Version};
-
-/// SQLite's primary result code for a full disk; an extended code has it in its lowest byte.
-const SQLITE_FULL: u32 = 13;
 
 /// Why the registry could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +76,12 @@ pub enum RegistryError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The traffic of a function cannot be split so.
+    #[error("{0}")]
+    BadTraffic(String),
+    /// The database is away, or too busy to answer: the same call may do in a moment.
+    #[error("the registry's database does not answer")]
+    Unavailable(#[source] sqlx::Error),
     /// The database failed.
     #[error("the registry's database failed")]
     Database(#[source] sqlx::Error),
@@ -101,14 +105,11 @@ pub enum RegistryError {
 
 impl From<sqlx::Error> for RegistryError {
     fn from(error: sqlx::Error) -> Self {
-        let full = match &error {
-            sqlx::Error::Database(database) => {
-                database.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_FULL)
-            }
-            sqlx::Error::Io(error) => is_storage_full(error),
-            _ => false,
-        };
-        if full { Self::StorageFull(error.into()) } else { Self::Database(error) }
+        match error {
+            full if database::is_full(&full) => Self::StorageFull(full.into()),
+            away if database::is_away(&away) => Self::Unavailable(away),
+            other => Self::Database(other),
+        }
     }
 }
 
@@ -130,5 +131,16 @@ impl From<ArtifactError> for RegistryError {
             ArtifactError::StorageFull(source) => Self::StorageFull(source.into()),
             other => Self::Artifact(other),
         }
+    }
+}
+
+/// For `map_err`: the error of trying to `action` the file or folder `path`.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
+    move |source| {
+        if is_storage_full(&source) {
+            return RegistryError::StorageFull(source.into());
+        }
+        let path = path.to_owned();
+        RegistryError::Io { action, path, source }
     }
 }

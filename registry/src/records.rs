@@ -1,6 +1,11 @@
 //! What the registry is told and what it answers.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::manifest::Manifest;
@@ -23,25 +28,106 @@ pub struct NewVersion {
     pub imports: Vec<String>,
     /// What the version asks for.
     pub manifest: Manifest,
+    /// Percent of the function's requests that the version gets, from 0 to 100; the active version keeps the others. The
+    /// first version of a function gets all of them.
+    pub traffic: u32,
 }
 
 /// A function that has an active version.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Function {
     /// Its namespace.
     pub namespace: Namespace,
     /// Its name.
     pub name: FunctionName,
-    /// The version that answers requests.
+    /// The version that answers requests: all of them, or with a split the greater part.
     pub active: VersionRecord,
+    /// How requests are split over several versions, of which the active one is one.
+    pub split: Option<Split>,
     /// When it was first deployed, or first again after it was deleted.
     pub created_at: Timestamp,
     /// When its active version became active.
     pub deployed_at: Timestamp,
+    /// The registry's revision when it last changed.
+    pub revision: u64,
+}
+
+/// How the requests of a function are split over its versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// The versions by number, with their weights: each gets its weight's share of the sum.
+    pub shares: Vec<(VersionRecord, u32)>,
+    /// What a client is known by, so that it gets the same version every time.
+    pub sticky: Option<Sticky>,
+}
+
+/// What a split asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// Weights by version; a weight of 0 is as good as no mention.
+    pub weights: BTreeMap<Version, u32>,
+    /// What a client is known by.
+    pub sticky: Option<Sticky>,
+}
+
+/// What a client is known by, so that a split gives it the same version every time. Written `header:NAME` or `cookie:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Sticky {
+    /// The value of a header.
+    Header(String),
+    /// The value of a cookie.
+    Cookie(String),
+}
+
+/// The longest name that a header or cookie may have which a split goes by, in bytes.
+const STICKY_BYTES_MAX: usize = 64;
+
+impl FromStr for Sticky {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, name) = text.split_once(':').unwrap_or((text, ""));
+        // What RFC 9110 and RFC 6265 call a token.
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || name.len() > STICKY_BYTES_MAX || !name.bytes().all(is_token) {
+            return Err(format!(
+                "write it as header:NAME or cookie:NAME, with a name of at most {STICKY_BYTES_MAX} bytes"
+            ));
+        }
+        match kind {
+            "header" => Ok(Self::Header(name.to_ascii_lowercase())),
+            "cookie" => Ok(Self::Cookie(name.to_owned())),
+            _ => Err(format!("{kind:?} is not header or cookie")),
+        }
+    }
+}
+
+impl TryFrom<String> for Sticky {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Sticky> for String {
+    fn from(sticky: Sticky) -> String {
+        sticky.to_string()
+    }
+}
+
+impl fmt::Display for Sticky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }
 
 /// A version of a function. All but `active` never changes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// Its number.
     pub version: Version,
@@ -66,15 +152,24 @@ pub struct VersionRecord {
 pub struct Deployed {
     /// The function as it is now.
     pub function: Function,
-    /// Whether there is a new version; otherwise one of the same content was there and is the active one now.
+    /// The version of this content.
+    pub version: Version,
+    /// Whether it is a new one; otherwise one of the same content was there.
     pub created: bool,
 }
 
-/// Everything that should run, at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// The number of changes up to that moment: a later snapshot that differs has a higher one.
+/// What has changed since a revision, up to one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The revision up to which this is all: what to ask after next.
     pub revision: u64,
-    /// All functions, by namespace and name.
+    /// Functions that came to be or changed, as they are now, in the order of their last changes.
     pub functions: Vec<Function>,
+    /// Functions that were deleted.
+    pub gone: Vec<(Namespace, FunctionName)>,
+    /// Whether there is more after this: a page has at most [`CHANGES_MAX`] functions.
+    pub more: bool,
 }
+
+/// The most functions that one page of [`Changes`] has.
+pub const CHANGES_MAX: u32 = 1000;

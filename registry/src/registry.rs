@@ -1,30 +1,36 @@
 //! The registry's handle, and how its data directory is opened.
 
 mod deploying;
+mod garbage;
+mod nodes;
 mod reading;
 mod routes;
 mod rows;
+mod traffic;
+
+pub use garbage::Collected;
+pub use nodes::{Node, NodeReport};
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqlitePool};
+use crate::artifacts::{ArtifactStore, Bucket};
+use crate::database::{Database, PostgresUrl, prepare_sqlite};
+use crate::durable::{create_private_folder, open_private_file};
+use crate::error::{RegistryError, io_error};
 
-use crate::artifacts::ArtifactStore;
-use crate::durable::{create_private_folder, is_storage_full, open_private_file};
-use crate::error::RegistryError;
+/// Where the registry keeps what it is told; by default all of it in its data directory.
+#[derive(Debug, Clone, Default)]
+pub struct Stores {
+    /// The database that holds what is known of functions, in place of an SQLite file in the data directory.
+    pub database: Option<PostgresUrl>,
+    /// The object store that holds the artifacts; the data directory has copies then.
+    pub bucket: Option<Bucket>,
+}
 
-/// Connections that read; they never wait for the one that writes.
-const READERS: u32 = 4;
-
-/// How long a statement waits for another process, such as a backup, to let go of the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What should run: functions, their versions and artifacts, kept in one data directory.
+/// What should run: functions, their versions and artifacts, kept in one data directory or in [`Stores`].
 ///
 /// ```text
 /// registry.db       functions, versions, routes and history: SQLite with a write-ahead log
@@ -32,9 +38,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// artifacts/        the components: see ArtifactStore
 /// ```
 ///
-/// A write is durable when its call returns: the log reaches the disk in each transaction (`synchronous=FULL`).
-/// Writes happen one after the other, over the one connection of their pool, and each that changes something raises
-/// the revision. Clones share the same registry.
+/// A write is durable when its call returns: SQLite's log reaches the disk in each transaction (`synchronous=FULL`), and
+/// Postgres does it by default. Writes happen one after the other, and each that changes something raises the revision.
+/// Clones share the same registry; several registries, in as many processes, can share one Postgres and one bucket.
 #[derive(Debug, Clone)]
 pub struct Registry {
     shared: Arc<Shared>,
@@ -42,39 +48,33 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct Shared {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    database: Database,
     artifacts: ArtifactStore,
     /// Held as long as the registry is open; the operating system lets go of it when the process ends.
     _lock: File,
 }
 
 impl Registry {
-    /// Opens the registry in the folder `data_dir`, creating what is missing and bringing the database to this
-    /// program's schema. One process at a time can have it open.
+    /// Opens the registry in the folder `data_dir` and in `stores`, creating what is missing and bringing the database
+    /// to this program's schema. One process at a time can have the folder open.
     ///
     /// A database that a newer program has migrated further is taken as it is: migrations first only add, so what
     /// this program needs is still there.
-    pub async fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        let dir = data_dir.to_owned();
-        let (lock, artifacts) = tokio::task::spawn_blocking(move || prepare(&dir))
+    pub async fn open(data_dir: &Path, stores: &Stores) -> Result<Self, RegistryError> {
+        let (dir, bucket, is_embedded) = (data_dir.to_owned(), stores.bucket.clone(), stores.database.is_none());
+        let (lock, artifacts) = tokio::task::spawn_blocking(move || prepare(&dir, bucket, is_embedded))
             .await
             .map_err(|ended| io_error("open", data_dir)(io::Error::other(ended)))??;
-        let options = SqliteConnectOptions::new()
-            .filename(database_path(data_dir))
-            .create_if_missing(false)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            // Where fsync alone does not reach the disk (macOS).
-            .pragma("fullfsync", "ON")
-            .pragma("checkpoint_fullfsync", "ON");
-        let writer = pool(1).connect_with(options.clone()).await?;
-        let mut migrations = sqlx::migrate!("../migrations/sqlite");
-        migrations.set_ignore_missing(true).run(&writer).await?;
-        let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        Ok(Self { shared: Arc::new(Shared { writer, readers, artifacts, _lock: lock }) })
+        let database = match &stores.database {
+            Some(url) => Database::postgres(url).await?,
+            None => Database::embedded(data_dir).await?,
+        };
+        Ok(Self { shared: Arc::new(Shared { database, artifacts, _lock: lock }) })
+    }
+
+    /// Whether other processes may change it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.shared.database, Database::Postgres(_))
     }
 
     /// The components that versions are made of.
@@ -85,55 +85,31 @@ impl Registry {
     /// Waits for running calls and closes the database; calls after it fail. Without it nothing is lost either: what
     /// was acknowledged is on the disk.
     pub async fn close(&self) {
-        self.shared.readers.close().await;
-        self.shared.writer.close().await;
+        self.shared.database.close().await;
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
-    // A connection to a file does not go stale.
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // On a full disk SQLite ends the transaction by itself. sqlx does not notice, and on that connection it would
-        // refuse every later one, so the connection is replaced.
-        .before_acquire(|connection, _| {
-            let usable = !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
-        })
-}
-
-fn database_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("registry.db")
+/// Makes sure that no other process uses the folder `data_dir`, creating it if need be, as long as the file that is
+/// answered is open. Blocks on the file system.
+pub fn lock(data_dir: &Path) -> Result<File, RegistryError> {
+    create_private_folder(data_dir).map_err(io_error("create", data_dir))?;
+    let path = data_dir.join("registry.lock");
+    let lock = open_private_file(&path).map_err(io_error("create", &path))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => RegistryError::InUse(data_dir.to_owned()),
+        TryLockError::Error(error) => io_error("lock", &path)(error),
+    })?;
+    Ok(lock)
 }
 
 /// Everything that opening does outside the database. Blocks on the file system.
-fn prepare(data_dir: &Path) -> Result<(File, ArtifactStore), RegistryError> {
-    create_private_folder(data_dir).map_err(io_error("create", data_dir))?;
-    let lock_path = data_dir.join("registry.lock");
-    let lock = open_private_file(&lock_path).map_err(io_error("create", &lock_path))?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => RegistryError::InUse(data_dir.to_owned()),
-        TryLockError::Error(error) => io_error("lock", &lock_path)(error),
-    })?;
+fn prepare(data_dir: &Path, bucket: Option<Bucket>, is_embedded: bool) -> Result<(File, ArtifactStore), RegistryError> {
+    let lock = lock(data_dir)?;
     let artifacts_root = data_dir.join("artifacts");
     create_private_folder(&artifacts_root).map_err(io_error("create", &artifacts_root))?;
-    let artifacts = ArtifactStore::open_root(&artifacts_root)?;
-    // SQLite gives its log the mode of the database, so that one must be private from the start.
-    let database = database_path(data_dir);
-    open_private_file(&database).map_err(io_error("create", &database))?;
-    Ok((lock, artifacts))
-}
-
-/// For `map_err`: the error of trying to `action` the file or folder `path`.
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
-    move |source| {
-        if is_storage_full(&source) {
-            return RegistryError::StorageFull(source.into());
-        }
-        let path = path.to_owned();
-        RegistryError::Io { action, path, source }
+    let artifacts = ArtifactStore::open_root(&artifacts_root, bucket)?;
+    if is_embedded {
+        prepare_sqlite(data_dir)?;
     }
+    Ok((lock, artifacts))
 }

@@ -50,6 +50,14 @@ enum Task {
         #[arg(long, default_value_t = 200)]
         rounds: u32,
     },
+    /// Runs a fleet of three gateways and two registries through deploys, kills, outages and restarts, with figures
+    Fleet {
+        /// Tests by parts of their names; all of them when none is named
+        names: Vec<String>,
+        /// Seconds of each
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// Attacks a server in every way that is known, and prints what came of it
     Siege {
         /// Passed on to the siege: --only 9,10, --keep-going, --server URL --control URL --token TOKEN [--pid N]
@@ -100,6 +108,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples { names, .. } => examples::build(&layout, &names),
         Task::Tidy => tidy::check(&layout),
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
+        Task::Fleet { names, seconds } => test::fleet(&layout, seconds, &names),
         Task::Siege { arguments } => test::siege(&layout, &arguments),
         Task::Bench { arguments } => bench::run(&layout, &arguments),
         Task::Instructions => bench::instructions(&layout),

@@ -30,6 +30,17 @@ pub(crate) fn crash_loop(layout: &Layout, rounds: u32) -> Result<()> {
     command::run(cargo.current_dir(&layout.root), "what was lost is said above")
 }
 
+/// Runs the fleet through its long tests, for so many seconds each, one after the other.
+pub(crate) fn fleet(layout: &Layout, seconds: u64, names: &[String]) -> Result<()> {
+    toolchain::install(layout)?;
+    guests::build(layout, &["hello".to_owned(), "inspect".to_owned()])?;
+    step("fleet");
+    let mut cargo = cargo();
+    cargo.arg("test").args(PRODUCT).args(["--test", "fleet", "--", "--ignored", "--nocapture", "--test-threads=1"]);
+    cargo.args(names).env("FLEET_SECONDS", seconds.to_string()).current_dir(&layout.root);
+    command::run(&mut cargo, "what does not hold is said above")
+}
+
 /// Attacks a server of its own, or the one that `arguments` name.
 pub(crate) fn siege(layout: &Layout, arguments: &[String]) -> Result<()> {
     guests::build(layout, &[])?;

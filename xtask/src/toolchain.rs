@@ -28,7 +28,7 @@ pub(crate) fn install(layout: &Layout) -> Result<()> {
     ensure_npm()?;
     step("npm: there");
     ensure_counterparts()?;
-    step("promtool and Postgres: there");
+    step("promtool, Postgres and haproxy: there");
     Ok(())
 }
 
@@ -39,6 +39,9 @@ fn ensure_counterparts() -> Result<()> {
     }
     if !is_there("initdb") && !debian_has_postgres() {
         apt_install(&["postgresql"], "install Postgres 15 or later (a Mac: brew install postgresql)")?;
+    }
+    if !is_there("haproxy") && !Path::new("/usr/sbin/haproxy").is_file() {
+        apt_install(&["haproxy"], "install haproxy (a Mac: brew install haproxy)")?;
     }
     Ok(())
 }
@@ -182,11 +185,14 @@ fn debian_has_std_source() -> bool {
         .is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
-/// The folder of programs of a virtual environment that has componentize-py and Zig's C compiler.
+/// The folder of programs of a virtual environment that has componentize-py, Zig's C compiler and an S3 server.
 pub(crate) fn python_tools(layout: &Layout) -> Result<PathBuf> {
     let venv = layout.target.join("python");
-    let wanted =
-        [layout.examples().join("hello-python/requirements.txt"), layout.guests().join("hello-c/requirements.txt")];
+    let wanted = [
+        layout.examples().join("hello-python/requirements.txt"),
+        layout.guests().join("hello-c/requirements.txt"),
+        layout.root.join("registry/tests/requirements.txt"),
+    ];
     let mut versions = String::new();
     for file in &wanted {
         versions += &fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;

@@ -1,6 +1,7 @@
 //! `wasmway deploy`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -10,6 +11,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use wasmway_registry::FunctionName;
 
+use super::nodes;
 use super::upload::Upload;
 use crate::api::Function;
 use crate::cli::Globals;
@@ -17,6 +19,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::project::{Project, ProjectManifest};
+use crate::settings::lasting;
 
 /// Media type of a component.
 pub(crate) const WASM: &str = "application/wasm";
@@ -35,6 +38,15 @@ pub(crate) struct Deploy {
     /// Name of the function [default: the manifest's, else the component's file name]
     #[arg(long)]
     name: Option<FunctionName>,
+    /// Percent of the function's requests that the new version gets; the active one keeps the others
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
+    traffic: u32,
+    /// Wait until every gateway of a fleet serves it
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = lasting("1s", "1h"))]
+    wait_timeout: Duration,
 }
 
 pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Failure> {
@@ -43,19 +55,31 @@ pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Fail
     let client = Client::new(globals)?;
     let upload = Upload::open(&project.component).await?;
     let progress = upload.progress.clone();
-    let request = with_content(client.function(Method::PUT, &name, ""), upload, project.manifest)?;
+    let request = client.function(Method::PUT, &name, "").query(&[("traffic", arguments.traffic)]);
+    let request = with_content(request, upload, project.manifest)?;
     let answered = client.send(request).await;
     progress.finish_and_clear();
 
     let response = answered?;
     let created = response.status() == StatusCode::CREATED;
     let answer: Value = response.json().await.context("cannot read the platform's answer")?;
+    let function: Function = serde_json::from_value(answer.clone()).map_err(anyhow::Error::new)?;
+    let nodes = match arguments.wait {
+        true => nodes::wait(&client, function.revision, arguments.wait_timeout).await?,
+        false => 0,
+    };
     if globals.output == Format::Json {
         return output::json(&answer);
     }
-    let function: Function = serde_json::from_value(answer).map_err(anyhow::Error::new)?;
     let same = if created { "" } else { "  (the same content as before)" };
-    output::line(format_args!("deployed {} v{}  {}{same}", function.name, function.version, function.url))
+    let version = function.deployed_version.unwrap_or(function.version);
+    let traffic = match (&function.traffic, version == function.version) {
+        (Some(traffic), _) => format!("  ({traffic})"),
+        (None, true) => String::new(),
+        (None, false) => format!("  (no requests yet; v{} has them all)", function.version),
+    };
+    let served = if nodes > 0 { format!("  on {nodes} nodes") } else { String::new() };
+    output::line(format_args!("deployed {} v{version}  {}{traffic}{same}{served}", function.name, function.url))
 }
 
 /// A component alone is the body; with a manifest, both are parts of a form.

@@ -30,6 +30,7 @@ pub(crate) async fn run(arguments: Show, globals: &Globals) -> Result<(), Failur
         ("namespace", function.namespace),
         ("url", function.url.to_string()),
         ("version", format!("v{}", function.version)),
+        ("traffic", function.traffic.map_or_else(|| "all of it".to_owned(), |traffic| traffic.to_string())),
         ("digest", function.digest),
         ("size", output::size(function.size)),
         ("world", function.world),

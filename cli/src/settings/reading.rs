@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory};
+use wasmway_registry::PostgresUrl;
 
 use super::file::ConfigFile;
 use super::{Origin, Resolved, Settings};
@@ -72,6 +73,7 @@ pub(super) fn explain(error: clap::Error, from: impl Fn(&Arg) -> Origin) -> clap
         return error;
     };
     let value = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(_)) if is_secret(&setting) => "...",
         Some(ContextValue::String(value)) => value.as_str(),
         _ => "",
     };
@@ -112,9 +114,14 @@ fn resolve_one(setting: &Arg, matches: &ArgMatches, file: Option<&ConfigFile>) -
         (_, None) => Origin::Default,
     };
     let value = matches.get_raw(id).and_then(|mut values| values.next_back());
+    let shown = || match matches.get_one::<PostgresUrl>(id) {
+        Some(url) => url.to_string(),
+        None => String::new(),
+    };
+    let is_secret = is_secret(setting);
     Resolved {
         name: name(setting),
-        value: value.map(|value| value.to_string_lossy().into_owned()),
+        value: value.map(|value| if is_secret { shown() } else { value.to_string_lossy().into_owned() }),
         origin,
         help: setting.get_help().map(ToString::to_string).unwrap_or_default(),
     }
@@ -129,6 +136,11 @@ fn flag_or_variable(setting: &Arg, arguments: &[OsString]) -> Origin {
     };
     let variable_set = setting.get_env().is_some_and(|name| env::var_os(name).is_some());
     if arguments.iter().any(given) || !variable_set { flag(setting) } else { variable(setting) }
+}
+
+/// Whether a value may have a password in it, which is never printed.
+fn is_secret(setting: &Arg) -> bool {
+    setting.get_id() == "database"
 }
 
 fn flag(setting: &Arg) -> Origin {

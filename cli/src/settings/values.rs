@@ -83,7 +83,7 @@ where
 }
 
 /// A parser of lengths of time from `least` to `most`, both included.
-pub(super) fn lasting(least: &'static str, most: &'static str) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+pub(crate) fn lasting(least: &'static str, most: &'static str) -> impl Fn(&str) -> Result<Duration, String> + Clone {
     move |text| {
         let value = duration(text)?;
         if (duration(least)?..=duration(most)?).contains(&value) { Ok(value) } else { Err(outside(&least, &most)) }

@@ -15,13 +15,14 @@ pub(crate) struct Deploy<'a> {
     server: &'a Server,
     name: String,
     namespace: String,
+    traffic: u32,
     component: Vec<u8>,
     manifest: Option<String>,
 }
 
 impl<'a> Deploy<'a> {
     pub(super) fn new(server: &'a Server, name: &str, component: Vec<u8>) -> Self {
-        Self { server, name: name.to_owned(), namespace: "default".to_owned(), component, manifest: None }
+        Self { server, name: name.to_owned(), namespace: "default".to_owned(), traffic: 100, component, manifest: None }
     }
 
     pub(crate) fn named(mut self, name: &str) -> Self {
@@ -34,6 +35,12 @@ impl<'a> Deploy<'a> {
         self
     }
 
+    /// Percent of the requests that the new version gets.
+    pub(crate) fn traffic(mut self, percent: u32) -> Self {
+        self.traffic = percent;
+        self
+    }
+
     /// The text of a `wasmway.toml` to send along.
     pub(crate) fn manifest(mut self, text: &str) -> Self {
         self.manifest = Some(text.to_owned());
@@ -41,7 +48,7 @@ impl<'a> Deploy<'a> {
     }
 
     fn call(self) -> Call {
-        let path = format!("/functions/{}?namespace={}", self.name, self.namespace);
+        let path = format!("/functions/{}?namespace={}&traffic={}", self.name, self.namespace, self.traffic);
         let call = self.server.api(Method::PUT, &path);
         match self.manifest {
             None => call.header("content-type", "application/wasm").body(self.component),

@@ -34,7 +34,7 @@ use metrics::Metrics;
 pub(crate) use neighbour::{Neighbour, Served};
 pub(crate) use process::binary;
 use process::{Process, Start};
-pub(crate) use server::Server;
+pub(crate) use server::{Server, http_client};
 pub(crate) use wire::{Wire, WireBody, body_of, http1, http2};
 
 /// How long to wait for what happens soon on any machine, however busy.
@@ -46,6 +46,7 @@ pub(crate) struct Platform {
     process: Process,
     home: tempfile::TempDir,
     start: Start,
+    token: Option<String>,
     server: Server,
 }
 
@@ -53,10 +54,18 @@ pub(crate) struct Platform {
 #[derive(Default)]
 pub(crate) struct Builder {
     start: Start,
+    /// In place of the one that is in its data directory.
+    token: Option<String>,
 }
 
 impl Builder {
-    /// One more argument of `wasmway up`.
+    /// Runs `wasmway ROLE` in place of `wasmway up`.
+    pub(crate) fn role(mut self, role: &'static str) -> Self {
+        self.start.role = Some(role);
+        self
+    }
+
+    /// One more argument of its.
     pub(crate) fn arg(mut self, argument: impl Into<String>) -> Self {
         self.start.arguments.push(argument.into());
         self
@@ -74,11 +83,17 @@ impl Builder {
         self
     }
 
+    /// The token that its administrator shows.
+    pub(crate) fn with_token(mut self, token: String) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     pub(crate) async fn start(self) -> Platform {
         let home = tempfile::tempdir().unwrap();
         let process = Process::start(&data_dir(&home), &self.start).await;
-        let server = process.server();
-        Platform { process, home, start: self.start, server }
+        let server = process.server(self.token.as_deref());
+        Platform { process, home, start: self.start, token: self.token, server }
     }
 }
 
@@ -137,7 +152,7 @@ impl Platform {
     /// Starts it again on the same data directory; it must have ended.
     pub(crate) async fn start_again(&mut self) {
         self.process = Process::start(&self.folder(), &self.start).await;
-        self.server = self.process.server();
+        self.server = self.process.server(self.token.as_deref());
     }
 
     /// Lines of the process's own log.

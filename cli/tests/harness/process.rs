@@ -23,6 +23,8 @@ pub(crate) fn binary() -> Command {
 /// What a process that serves says of itself in `run.json`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RunFile {
+    /// Empty of a registry, where no function is called.
+    #[serde(default)]
     pub(crate) data: String,
     pub(crate) control: String,
     pub(crate) pid: u32,
@@ -31,7 +33,9 @@ pub(crate) struct RunFile {
 /// How a process is started.
 #[derive(Default)]
 pub(super) struct Start {
-    /// Arguments of `wasmway up`.
+    /// Another command than `up`.
+    pub(super) role: Option<&'static str>,
+    /// Its arguments.
     pub(super) arguments: Vec<String>,
     /// Beside these its environment is empty.
     pub(super) variables: Vec<(String, String)>,
@@ -40,6 +44,11 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Whether an argument sets the flag.
+    fn names(&self, flag: &str) -> bool {
+        self.arguments.iter().any(|argument| argument.split('=').next() == Some(flag))
+    }
+
     /// The program, or the shell that becomes it.
     fn command(&self, data_dir: &Path) -> Command {
         let Some(commands) = &self.shell else { return binary() };
@@ -50,7 +59,7 @@ impl Start {
     }
 }
 
-/// A process of `wasmway up`.
+/// A process that serves.
 pub(crate) struct Process {
     child: Child,
     data_dir: PathBuf,
@@ -81,9 +90,16 @@ impl Process {
     fn spawn(data_dir: &Path, start: &Start) -> Child {
         start
             .command(data_dir)
-            .args(["up", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+            .arg(start.role.unwrap_or("up"))
+            .args(["--log-format", "json", "--data-dir"])
             .arg(data_dir)
             .args(&start.arguments)
+            .args(
+                ["--listen", "--control"]
+                    .iter()
+                    .filter(|flag| !start.names(flag))
+                    .flat_map(|flag| [flag, "127.0.0.1:0"]),
+            )
             .envs(start.variables.iter().map(|(name, value)| (name, value)))
             .env("RUST_BACKTRACE", "1")
             .stdout(File::create(beside(data_dir, "printed")).unwrap())
@@ -97,8 +113,10 @@ impl Process {
     }
 
     /// It as its clients see it.
-    pub(super) fn server(&self) -> Server {
-        let token = fs::read_to_string(self.data_dir.join("admin.token")).unwrap();
+    pub(super) fn server(&self, token: Option<&str>) -> Server {
+        // A gateway of a fleet has none.
+        let own = || fs::read_to_string(self.data_dir.join("admin.token")).unwrap_or_default();
+        let token = token.map_or_else(own, str::to_owned);
         Server::at(&self.run.data, &self.run.control, token.trim())
     }
 

@@ -124,7 +124,7 @@ impl Server {
 }
 
 /// A client that speaks to servers directly.
-pub(super) fn http_client() -> reqwest::Client {
+pub(crate) fn http_client() -> reqwest::Client {
     // An error says that another test has installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()

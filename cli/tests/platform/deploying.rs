@@ -172,9 +172,11 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/versions/{version}",
         "/api/v1/functions/{name}/versions/{version}/component",
         "/api/v1/functions/{name}/rollback",
+        "/api/v1/functions/{name}/traffic",
         "/api/v1/functions/{name}/logs",
         "/api/v1/functions/{name}/invocations",
         "/api/v1/functions/{name}/invocations/{request_id}",
+        "/api/v1/nodes",
     ];
     assert_eq!(described, BTreeSet::from(all));
     let methods: Vec<_> = document["paths"]["/api/v1/functions/{name}"].as_object().unwrap().keys().collect();

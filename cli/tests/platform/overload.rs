@@ -78,7 +78,7 @@ async fn a_slow_body_is_taken_where_it_may_be_slow() {
     let platform = Platform::builder().arg("--header-timeout=1s").start().await;
     platform.deploy("sleep").await;
     let answer = drips(&platform, "/sleep/3000").await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("slept 3000 ms\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("slept 3000 ms\n"), "{answer}");
 }
 
 #[tokio::test]

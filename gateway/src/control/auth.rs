@@ -1,7 +1,7 @@
 //! Who may use the API.
 
-use super::ControlPlane;
-use crate::{forwarding::Peer, problem::Problem};
+use super::Attempts;
+use crate::{forwarding::Peer, problem::Problem, token::Token};
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -11,14 +11,48 @@ use http::{HeaderMap, StatusCode, header, uri::Authority};
 use std::{net::IpAddr, sync::Arc};
 use tokio::time::Instant;
 
+/// Who is let in where.
+pub(crate) struct Guard {
+    /// `None` in development: nobody is asked.
+    token: Option<Token>,
+    /// Where wrong tokens came from.
+    attempts: Attempts,
+    /// The file that has the token, for those who look for it.
+    file: &'static str,
+}
+
+impl Guard {
+    pub(crate) fn new(token: Option<Token>, file: &'static str) -> Arc<Self> {
+        Arc::new(Self { token, attempts: Attempts::default(), file })
+    }
+
+    /// Counts a wrong token, and says that there were too many when there were.
+    fn wrong_token(&self, request: &Request) -> Problem {
+        let peer = request.extensions().get::<Peer>();
+        let detail = format!("too many wrong tokens came from this address; the right one is in {}", self.file);
+        match peer.map_or(Ok(()), |peer| self.attempts.failed(peer.address.ip(), Instant::now())) {
+            Ok(()) => self.unauthorized(),
+            Err(wait) => {
+                let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "too-many-attempts");
+                Problem::platform(status, code, "Too many attempts", detail).retry_after(wait)
+            }
+        }
+    }
+
+    fn unauthorized(&self) -> Problem {
+        let detail = format!("send `Authorization: Bearer TOKEN`; the token is in {}", self.file);
+        Problem::platform(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
+    }
+}
+
 /// Lets a request on to the API when it bears the token, or, where none is asked for, when no web page
 /// of somebody else sent it.
-pub(super) async fn check(State(plane): State<Arc<ControlPlane>>, request: Request, next: Next) -> Response {
-    let refused = match &plane.token {
+pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let refused = match &guard.token {
         Some(token) => match bearer(request.headers()) {
             Some(given) if token.matches(given) => None,
-            Some(_) => Some(wrong_token(&plane, &request)),
-            None => Some(unauthorized()),
+            Some(_) => Some(guard.wrong_token(&request)),
+            None => Some(guard.unauthorized()),
         },
         None if is_local(request.headers(), request.uri().authority()) => None,
         None => Some(foreign()),
@@ -33,30 +67,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Counts a wrong token, and says that there were too many when there were.
-fn wrong_token(plane: &ControlPlane, request: &Request) -> Problem {
-    let peer = request.extensions().get::<Peer>();
-    match peer.map_or(Ok(()), |peer| plane.attempts.failed(peer.address.ip(), Instant::now())) {
-        Ok(()) => unauthorized(),
-        Err(wait) => Problem::platform(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too-many-attempts",
-            "Too many attempts",
-            "too many wrong tokens came from this address; the right one is in the file admin.token of the data folder",
-        )
-        .retry_after(wait),
-    }
-}
-
-fn unauthorized() -> Problem {
-    Problem::platform(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "Unauthorized",
-        "send `Authorization: Bearer TOKEN`; the token is in the file admin.token of the data folder",
-    )
 }
 
 fn foreign() -> Problem {

@@ -2,7 +2,7 @@
 
 use super::{
     ControlPlane,
-    target::{NamespaceQuery, Target},
+    target::{NamespaceQuery, Parameters, Target},
     upload::{self, Received},
     views::FunctionView,
 };
@@ -12,9 +12,21 @@ use axum::{
     extract::{Request, State},
 };
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
 use wasmway_registry::{Deployed, Digest, Manifest, NewVersion, Sealed};
 use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World};
+
+/// What of a function's requests a new version gets.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TrafficQuery {
+    /// Percent of the function's requests that the version gets; 100 when it is left out. With less, the active version
+    /// keeps the others; with 0 the version is ready to get some later. A first version gets everything.
+    #[param(minimum = 0, maximum = 100, default = 100)]
+    traffic: Option<u32>,
+}
 
 /// Deploy a component
 ///
@@ -22,24 +34,26 @@ use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World
 /// `multipart/form-data` with the parts `component` and `manifest` (the text of a `wasmway.toml`). A deploy
 /// says all there is to say about a version; the same content again gives the same version.
 #[utoipa::path(put, path = "/api/v1/functions/{name}", tag = "functions",
-    params(("name" = String, Path), NamespaceQuery),
+    params(("name" = String, Path), NamespaceQuery, TrafficQuery),
     request_body(content((Vec<u8> = "application/wasm"), (Object = "multipart/form-data"))),
     responses(
-        (status = 201, description = "A new version answers requests", body = FunctionView),
-        (status = 200, description = "This content was deployed before; its version answers requests", body = FunctionView),
+        (status = 201, description = "A new version answers requests", body = Deployment),
+        (status = 200, description = "This content was deployed before; its version answers requests", body = Deployment),
         (status = 400, description = "Not a component, or a bad name or manifest", body = Problem),
         (status = 401, body = Problem),
         (status = 409, description = "A route is taken", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 422, description = "A component that cannot run here", body = Problem),
         (status = 429, description = "As many deploys of the namespace wait as may", body = Problem),
+        (status = 503, description = "The database or the object store is away", body = Problem),
         (status = 507, description = "No storage left", body = Problem)))]
 pub(super) async fn deploy(
     State(plane): State<Arc<ControlPlane>>,
     target: Target,
+    Parameters(TrafficQuery { traffic }): Parameters<TrafficQuery>,
     request: Request,
-) -> Result<(StatusCode, Json<FunctionView>), Problem> {
-    let result = deploy_version(&plane, target, request).await;
+) -> Result<(StatusCode, Json<Deployment>), Problem> {
+    let result = deploy_version(&plane, target, traffic.unwrap_or(100), request).await;
     plane.metrics.deployed(match &result {
         Ok((StatusCode::CREATED, _)) => "created",
         Ok(_) => "unchanged",
@@ -51,8 +65,13 @@ pub(super) async fn deploy(
 async fn deploy_version(
     plane: &Arc<ControlPlane>,
     target: Target,
+    traffic: u32,
     request: Request,
-) -> Result<(StatusCode, Json<FunctionView>), Problem> {
+) -> Result<(StatusCode, Json<Deployment>), Problem> {
+    if traffic > 100 {
+        let detail = format!("traffic: {traffic} is not from 0 to 100 percent");
+        return Err(Problem::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail));
+    }
     let Received { component, manifest } = upload::receive(plane, request).await?;
     check(plane, &target, &manifest)?;
     let summary = prepare(plane, &target, &component, &manifest).await?;
@@ -64,21 +83,35 @@ async fn deploy_version(
         world: summary.export,
         imports: summary.imports,
         manifest,
+        traffic,
     };
     // From here on it is not given up when the client goes away: a version that is stored is served.
     let publishing = tokio::spawn(publish(plane.clone(), component, new));
     let deployed = publishing.await.map_err(Problem::internal)??;
     let status = if deployed.created { StatusCode::CREATED } else { StatusCode::OK };
+    let version = deployed.version.get();
     let function = plane.view(deployed.function).map_err(Problem::internal)?;
     tracing::info!(
         namespace = function.namespace,
         function = function.name,
-        version = function.version,
-        digest = function.digest,
+        version,
+        traffic,
         created = deployed.created,
         "deployed"
     );
-    Ok((status, Json(function)))
+    let deployed_version = (version != function.version).then_some(version);
+    Ok((status, Json(Deployment { deployed_version, function })))
+}
+
+/// What a deploy came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Deployment {
+    /// The version of this content, where it is not the `version` of the function, which keeps the greater part of the
+    /// requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deployed_version: Option<u32>,
+    #[serde(flatten)]
+    function: FunctionView,
 }
 
 /// Checks the manifest against the request and the node.
@@ -148,7 +181,7 @@ async fn known(plane: &ControlPlane, target: &Target, digest: &Digest) -> Result
 async fn publish(plane: Arc<ControlPlane>, component: Sealed, new: NewVersion) -> Result<Deployed, Problem> {
     component.commit().await.map_err(upload::stored)?;
     let deployed = plane.registry.deploy(new).await?;
-    plane.catalog.refresh().await?;
+    plane.publish().await?;
     Ok(deployed)
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn delete(State(plane): State<Arc<ControlPlane>>, target: Targe
     // In a task of its own: a client that leaves must not leave a function behind that is deleted but served.
     let deleting = tokio::spawn(async move {
         let existed = plane.registry.delete(&target.namespace, &target.name).await?;
-        plane.catalog.refresh().await?;
+        plane.publish().await?;
         if existed { Ok(StatusCode::NO_CONTENT) } else { Err(target.unknown()) }
     });
     deleting.await.map_err(Problem::internal)?

@@ -1,11 +1,10 @@
 //! What a function printed, and how its calls went.
 
-use super::{
-    ControlPlane,
-    target::{InvocationTarget, NamespaceQuery, Parameters, Target},
-};
+use super::target::{InvocationTarget, NamespaceQuery, Parameters, Target};
 use crate::{
+    catalog::Catalog,
     journal::{InvocationDetail, InvocationRecord, Journal, LogLine},
+    listener::Drain,
     problem::Problem,
 };
 use axum::{
@@ -20,6 +19,14 @@ use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, sync::Arc};
 use tokio::sync::broadcast::{self, error::RecvError};
 use utoipa::{IntoParams, ToSchema};
+
+/// What is kept of the calls of the functions that are served here.
+#[derive(Clone)]
+pub(crate) struct Journals {
+    /// `None` where functions are called on other nodes.
+    pub(crate) catalog: Option<Arc<Catalog>>,
+    pub(crate) drain: Drain,
+}
 
 /// Which lines.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,15 +46,15 @@ pub(super) struct LinesQuery {
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 401, body = Problem),
         (status = 404, body = Problem)))]
 pub(super) async fn lines(
-    State(plane): State<Arc<ControlPlane>>,
+    State(journals): State<Journals>,
     target: Target,
     Parameters(query): Parameters<LinesQuery>,
 ) -> Result<Response, Problem> {
-    let (tail, live) = journal(&plane, &target)?.follow(query.tail.unwrap_or(100));
+    let (tail, live) = journals.of(&target)?.follow(query.tail.unwrap_or(100));
     let recent = stream::iter(tail).map(|line| json_line(&line));
     let body = if query.follow.unwrap_or(false) {
         // A reader must not hold up the end of the process.
-        let end = plane.drain.clone();
+        let end = journals.drain.clone();
         Body::from_stream(recent.chain(live_lines(live)).take_until(async move { end.closing().await }))
     } else {
         Body::from_stream(recent)
@@ -88,10 +95,10 @@ pub(super) struct InvocationList {
     params(("name" = String, Path), NamespaceQuery),
     responses((status = 200, body = InvocationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn invocations(
-    State(plane): State<Arc<ControlPlane>>,
+    State(journals): State<Journals>,
     target: Target,
 ) -> Result<Json<InvocationList>, Problem> {
-    let kept = journal(&plane, &target)?.invocations();
+    let kept = journals.of(&target)?.invocations();
     Ok(Json(InvocationList { invocations: kept.iter().map(|call| call.record.clone()).collect() }))
 }
 
@@ -101,7 +108,7 @@ pub(super) async fn invocations(
     responses((status = 200, body = InvocationDetail), (status = 401, body = Problem),
         (status = 404, description = "No such function, or the call is not kept (any more)", body = Problem)))]
 pub(super) async fn invocation(
-    State(plane): State<Arc<ControlPlane>>,
+    State(journals): State<Journals>,
     InvocationTarget { function, request_id }: InvocationTarget,
 ) -> Result<Json<InvocationDetail>, Problem> {
     let unknown = || {
@@ -111,11 +118,19 @@ pub(super) async fn invocation(
         );
         Problem::platform(StatusCode::NOT_FOUND, "unknown-invocation", "Unknown invocation", detail)
     };
-    journal(&plane, &function)?.invocation(&request_id).map(|call| Json((*call).clone())).ok_or_else(unknown)
+    journals.of(&function)?.invocation(&request_id).map(|call| Json((*call).clone())).ok_or_else(unknown)
 }
 
-fn journal(plane: &ControlPlane, target: &Target) -> Result<Arc<Journal>, Problem> {
-    let table = plane.catalog.table();
-    let served = table.named(target.namespace.as_str(), target.name.as_str());
-    served.map(|served| served.journal.clone()).ok_or_else(|| target.unknown())
+impl Journals {
+    fn of(&self, target: &Target) -> Result<Arc<Journal>, Problem> {
+        let Some(catalog) = &self.catalog else {
+            let detail = "logs are kept by the nodes that ran the calls; GET /api/v1/nodes names them, and each answers \
+                          this at its control plane";
+            let status = StatusCode::NOT_IMPLEMENTED;
+            return Err(Problem::platform(status, "logs-on-nodes", "Logs are on the nodes", detail));
+        };
+        let table = catalog.table();
+        let backend = table.named(target.namespace.as_str(), target.name.as_str());
+        backend.map(|backend| backend.leader().journal.clone()).ok_or_else(|| target.unknown())
+    }
 }

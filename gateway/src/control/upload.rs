@@ -151,6 +151,7 @@ pub(super) fn stored(error: ArtifactError) -> Problem {
             tracing::error!(%cause, "there is no storage left for an upload");
             Problem::storage_full()
         }
-        ArtifactError::Io { .. } => Problem::internal(anyhow::Error::new(error)),
+        ArtifactError::Bucket { .. } => Problem::unavailable(anyhow::Error::new(error)),
+        ArtifactError::Damaged(_) | ArtifactError::Io { .. } => Problem::internal(anyhow::Error::new(error)),
     }
 }

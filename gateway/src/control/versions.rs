@@ -87,7 +87,7 @@ pub(super) async fn rollback(
     let to = version_of(&body)?;
     let rolling_back = tokio::spawn(async move {
         let function = plane.registry.rollback(&target.namespace, &target.name, to).await?;
-        plane.catalog.refresh().await?;
+        plane.publish().await?;
         plane.view(function).map(Json).map_err(Problem::internal)
     });
     rolling_back.await.map_err(Problem::internal)?

@@ -2,10 +2,11 @@
 
 use super::ControlPlane;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use wasmway_registry::{Function, VersionRecord};
+use wasmway_registry::{Function, Split, Version, VersionRecord};
 
 /// A function as it is served now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -15,8 +16,13 @@ pub(super) struct FunctionView {
     pub(super) namespace: String,
     #[schema(example = "hello")]
     pub(super) name: String,
-    /// The version that answers requests, counted from 1.
+    /// The version that answers requests, or the greater part of them; counted from 1.
     pub(super) version: u32,
+    /// How requests are split over versions; null when one version gets them all.
+    pub(super) traffic: Option<TrafficView>,
+    /// The registry's revision when the function last changed: a node that serves this revision serves the function as it
+    /// is here.
+    pub(super) revision: u64,
     /// SHA-256 of the component.
     #[schema(example = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     pub(super) digest: String,
@@ -39,6 +45,27 @@ pub(super) struct FunctionView {
     /// What the version asks for, with every default filled in.
     #[schema(value_type = Object)]
     pub(super) manifest: Value,
+}
+
+/// How the requests of a function are split over its versions.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Traffic, example = json!({"weights": {"3": 90, "4": 10}, "sticky": "header:x-user"}))]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrafficView {
+    /// Weights by version: each gets its weight's share of the sum. At most 10 versions; each weight at most 1000000.
+    #[schema(value_type = BTreeMap<String, u32>)]
+    pub(super) weights: BTreeMap<Version, u32>,
+    /// What a client is known by, so that it gets the same version every time: `header:NAME` or `cookie:NAME`. Requests
+    /// without it are split at random.
+    #[serde(default)]
+    pub(super) sticky: Option<String>,
+}
+
+impl From<Split> for TrafficView {
+    fn from(split: Split) -> Self {
+        let weights = split.shares.into_iter().map(|(version, weight)| (version.version, weight));
+        Self { weights: weights.collect(), sticky: split.sticky.map(|sticky| sticky.to_string()) }
+    }
 }
 
 /// A version of a function. It never changes.
@@ -67,13 +94,15 @@ pub(super) struct VersionView {
 impl ControlPlane {
     /// A function for the API.
     pub(super) fn view(&self, function: Function) -> Result<FunctionView, serde_json::Error> {
-        let Function { namespace, name, active, created_at, deployed_at } = function;
+        let Function { namespace, name, active, split, created_at, deployed_at, revision } = function;
         let address = if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") };
         Ok(FunctionView {
             url: format!("{}/{address}/", self.data_url),
             namespace: namespace.into(),
             name: name.into(),
             version: active.version.get(),
+            traffic: split.map(TrafficView::from),
+            revision,
             digest: active.digest.to_string(),
             size: active.size,
             world: active.world,

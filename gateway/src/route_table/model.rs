@@ -2,7 +2,7 @@
 //! It is slow and plainly right.
 
 use super::{RouteTable, Served};
-use crate::{address::Address, journal::Journal, metrics::Metrics};
+use crate::{address::Address, backend::Backend, journal::Journal, metrics::Metrics};
 use proptest::{collection, option, prelude::*, sample};
 use std::{cmp::Reverse, collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use wasmway_registry::manifest::RouteRule;
@@ -61,10 +61,11 @@ fn model(functions: &[Declared], domain: Option<&str>, asked: &Asked) -> Option<
 /// Where a request goes, as the table has it.
 fn table(functions: &[Declared], domain: Option<&str>, asked: &[Asked]) -> Vec<Option<(String, usize)>> {
     let metrics = Metrics::new().unwrap();
-    let table = RouteTable::new(functions.iter().map(|function| Arc::new(served(function, &metrics))), domain);
+    let table =
+        RouteTable::new(functions.iter().map(|function| Backend::One(Arc::new(served(function, &metrics)))), domain);
     let find = |asked: &Asked| {
         let found = table.find(&Address { host: asked.host.as_deref(), path: &asked.path, authority: None })?;
-        let function = &found.served.function;
+        let function = &found.backend.leader().function;
         Some((format!("{}.{}", function.name(), function.namespace()), found.prefix))
     };
     asked.iter().map(find).collect()

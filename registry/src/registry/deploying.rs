@@ -1,20 +1,21 @@
 //! What changes the registry: each call is one transaction, which takes its turn before it reads anything.
 
+use futures::TryFutureExt;
 use jiff::Timestamp;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::reading::find_function;
 use super::rows::read;
-use super::{Registry, routes};
+use super::{Registry, routes, traffic};
+use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::manifest::{Manifest, RouteRule};
 use crate::names::{FunctionName, Namespace, Version};
-use crate::records::{Deployed, Function, NewVersion};
+use crate::records::{Deployed, Function, NewVersion, Traffic};
 
 impl Registry {
-    /// Makes this content the active version of its function: a version that has the same digest and an equal
-    /// manifest if there is one, a new one otherwise. The function is created if need be.
+    /// Gives this content requests of its function, all of them unless `new.traffic` says otherwise: as a version that
+    /// has the same digest and an equal manifest if there is one, a new one otherwise. The function is created if need be.
     ///
     /// The artifact must be stored before. When this returns, neither a crash nor a power cut loses the version.
     pub async fn deploy(&self, new: NewVersion) -> Result<Deployed, RegistryError> {
@@ -27,18 +28,51 @@ impl Registry {
             Some(id) => change.same_content(id, new.digest, &new.manifest).await?,
             None => None,
         };
+        let created = known.is_none();
         if let Some(version) = known
             && change.row.active == Some(version)
+            && !change.is_split().await?
         {
             let function = change.unchanged().await?;
-            return Ok(Deployed { function, created: false });
+            return Ok(Deployed { function, version, created });
         }
         let (id, version) = match (change.row.id, known) {
             (Some(id), Some(version)) => (id, version),
             _ => change.insert_version(&new).await?,
         };
-        let function = change.activate(id, version, &new.manifest.routes).await?;
-        Ok(Deployed { function, created: known.is_none() })
+        let function = match change.row.active {
+            Some(active) if active != version && new.traffic < 100 => {
+                change.split(id, &traffic::canary(active, version, new.traffic)).await?
+            }
+            _ => change.activate(id, version, &new.manifest.routes).await?,
+        };
+        Ok(Deployed { function, version, created })
+    }
+
+    /// Splits the requests of the function over some of its versions. The one with the greatest weight is the active
+    /// one from now on; with only one it gets all requests.
+    pub async fn set_traffic(
+        &self,
+        namespace: &Namespace,
+        name: &FunctionName,
+        asked: &Traffic,
+    ) -> Result<Function, RegistryError> {
+        let asked = traffic::check(asked)?;
+        let mut change = self.begin(namespace, name).await?;
+        let (Some(id), Some(active)) = (change.row.id, change.row.active) else {
+            return Err(change.not_found());
+        };
+        for &version in asked.weights.keys() {
+            change.manifest_of(id, version).await?;
+        }
+        match traffic::only(&asked) {
+            Some(version) if version == active && !change.is_split().await? => change.unchanged().await,
+            Some(version) => {
+                let manifest = change.manifest_of(id, version).await?;
+                change.activate(id, version, &manifest.routes).await
+            }
+            None => change.split(id, &asked).await,
+        }
     }
 
     /// Makes an earlier version of the function its active one: `to`, or else the one that was active before this
@@ -54,8 +88,10 @@ impl Registry {
             return Err(change.not_found());
         };
         let version = match to {
-            Some(version) if version == active => return change.unchanged().await,
+            Some(version) if version == active && !change.is_split().await? => return change.unchanged().await,
             Some(version) => version,
+            // Away from a split is back to what was active before it.
+            None if change.is_split().await? => active,
             None => change.active_before(id, active).await?,
         };
         let manifest = change.manifest_of(id, version).await?;
@@ -69,30 +105,31 @@ impl Registry {
         let (Some(id), Some(_)) = (change.row.id, change.row.active) else {
             return Ok(false);
         };
-        let transaction = &mut *change.transaction;
+        let transaction = &mut change.transaction;
         routes::release(transaction, id).await?;
+        traffic::clear(transaction, id).await?;
         // In this order, so that no reference is left hanging on the way.
         for statement in [
             "DELETE FROM deployments WHERE function_id = $1",
             "UPDATE functions SET active_version = NULL WHERE id = $1",
             "DELETE FROM versions WHERE function_id = $1",
         ] {
-            sqlx::query(statement).bind(id).execute(&mut *transaction).await?;
+            on!(&mut *transaction, connection => sqlx::query(statement).bind(id).execute(connection).map_ok(drop))?;
         }
-        raise_revision(transaction).await?;
+        raise_revision(transaction, id).await?;
         change.transaction.commit().await?;
         Ok(true)
     }
 
     /// Begins a change to a function. From here on no other change happens until this one has ended.
     async fn begin<'a>(&self, namespace: &'a Namespace, name: &'a FunctionName) -> Result<Change<'a>, RegistryError> {
-        let mut transaction = self.shared.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let found: Option<(i64, i64, Option<i64>)> =
-            sqlx::query_as("SELECT id, last_version, active_version FROM functions WHERE namespace = $1 AND name = $2")
-                .bind(namespace.as_str())
-                .bind(name.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
+        let mut transaction = self.shared.database.change().await?;
+        let found: Option<(i64, i64, Option<i64>)> = on!(&mut transaction, connection => sqlx::query_as(
+            "SELECT id, last_version, active_version FROM functions WHERE namespace = $1 AND name = $2",
+        )
+        .bind(namespace.as_str())
+        .bind(name.as_str())
+        .fetch_optional(connection))?;
         let mut row = FunctionState::default();
         if let Some((id, last, active)) = found {
             let holder = format_args!("{namespace}/{name}");
@@ -106,7 +143,7 @@ impl Registry {
 
 /// A change to one function, in progress. Dropped before its end it never happened.
 struct Change<'a> {
-    transaction: Transaction<'static, Sqlite>,
+    transaction: Transaction,
     namespace: &'a Namespace,
     name: &'a FunctionName,
     row: FunctionState,
@@ -130,14 +167,13 @@ impl Change<'_> {
         digest: Digest,
         manifest: &Manifest,
     ) -> Result<Option<Version>, RegistryError> {
-        let candidates: Vec<(i64, String)> = sqlx::query_as(
+        let candidates: Vec<(i64, String)> = on!(&mut self.transaction, connection => sqlx::query_as(
             "SELECT version, manifest FROM versions WHERE function_id = $1 AND digest = $2 \
              ORDER BY version DESC",
         )
         .bind(id)
         .bind(digest.to_string())
-        .fetch_all(&mut *self.transaction)
-        .await?;
+        .fetch_all(connection))?;
         for (version, stored) in candidates {
             if self.read_manifest(&stored)? == *manifest {
                 return Ok(Some(read("version", self.holder(), version.try_into())?));
@@ -155,7 +191,7 @@ impl Change<'_> {
                 name: self.name.clone(),
             })?,
         };
-        let id: i64 = sqlx::query_scalar(
+        let id: i64 = on!(&mut self.transaction, connection => sqlx::query_scalar(
             "INSERT INTO functions (namespace, name, last_version, created_at, deployed_at) \
              VALUES ($1, $2, $3, $4, $4) \
              ON CONFLICT (namespace, name) DO UPDATE SET last_version = excluded.last_version, \
@@ -167,9 +203,8 @@ impl Change<'_> {
         .bind(self.name.as_str())
         .bind(i64::from(version))
         .bind(self.now)
-        .fetch_one(&mut *self.transaction)
-        .await?;
-        sqlx::query(
+        .fetch_one(connection))?;
+        on!(&mut self.transaction, connection => sqlx::query(
             "INSERT INTO versions (function_id, version, digest, size, world, imports, manifest, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -182,34 +217,63 @@ impl Change<'_> {
         .bind(json(&new.imports))
         .bind(json(&new.manifest))
         .bind(self.now)
-        .execute(&mut *self.transaction)
-        .await?;
+        .execute(connection).map_ok(drop))?;
         Ok((id, version))
     }
 
-    /// Makes `version` the active one, gives the function its routes, and ends the change.
+    /// Gives `version` all requests and the function its routes, and ends the change.
     async fn activate(mut self, id: i64, version: Version, rules: &[RouteRule]) -> Result<Function, RegistryError> {
-        let transaction = &mut *self.transaction;
+        traffic::clear(&mut self.transaction, id).await?;
+        self.make_active(id, version, rules).await?;
+        self.finish(id).await
+    }
+
+    /// Splits requests as `asked`, and ends the change.
+    async fn split(mut self, id: i64, asked: &Traffic) -> Result<Function, RegistryError> {
+        traffic::clear(&mut self.transaction, id).await?;
+        traffic::write(&mut self.transaction, id, asked).await?;
+        let leader = traffic::leader(asked, self.row.active);
+        if let Some(leader) = leader.filter(|leader| self.row.active != Some(*leader)) {
+            let manifest = self.manifest_of(id, leader).await?;
+            self.make_active(id, leader, &manifest.routes).await?;
+        }
+        self.finish(id).await
+    }
+
+    /// Makes `version` the active one and writes it into the function's history.
+    async fn make_active(&mut self, id: i64, version: Version, rules: &[RouteRule]) -> Result<(), RegistryError> {
+        let (transaction, now) = (&mut self.transaction, self.now);
         routes::replace(transaction, id, rules).await?;
-        sqlx::query("UPDATE functions SET active_version = $2, deployed_at = $3 WHERE id = $1")
-            .bind(id)
-            .bind(i64::from(version))
-            .bind(self.now)
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query(
+        on!(&mut *transaction, connection => sqlx::query(
+            "UPDATE functions SET active_version = $2, deployed_at = $3 WHERE id = $1",
+        )
+        .bind(id)
+        .bind(i64::from(version))
+        .bind(now)
+        .execute(connection).map_ok(drop))?;
+        on!(transaction, connection => sqlx::query(
             "INSERT INTO deployments (function_id, seq, version, at) \
              SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3 FROM deployments WHERE function_id = $1",
         )
         .bind(id)
         .bind(i64::from(version))
-        .bind(self.now)
-        .execute(&mut *transaction)
-        .await?;
-        raise_revision(transaction).await?;
+        .bind(now)
+        .execute(connection).map_ok(drop))?;
+        Ok(())
+    }
+
+    async fn finish(mut self, id: i64) -> Result<Function, RegistryError> {
+        raise_revision(&mut self.transaction, id).await?;
         let function = self.function().await?;
         self.transaction.commit().await?;
         Ok(function)
+    }
+
+    async fn is_split(&mut self) -> Result<bool, RegistryError> {
+        match self.row.id {
+            Some(id) => traffic::is_split(&mut self.transaction, id).await,
+            None => Ok(false),
+        }
     }
 
     /// Ends the change without having made any.
@@ -221,14 +285,13 @@ impl Change<'_> {
 
     /// The version that was last active before `active` became so.
     async fn active_before(&mut self, id: i64, active: Version) -> Result<Version, RegistryError> {
-        let version: Option<i64> = sqlx::query_scalar(
+        let version: Option<i64> = on!(&mut self.transaction, connection => sqlx::query_scalar(
             "SELECT version FROM deployments WHERE function_id = $1 AND version <> $2 \
              ORDER BY seq DESC LIMIT 1",
         )
         .bind(id)
         .bind(i64::from(active))
-        .fetch_optional(&mut *self.transaction)
-        .await?;
+        .fetch_optional(connection))?;
         match version {
             Some(version) => read("version", self.holder(), version.try_into()),
             None => {
@@ -239,12 +302,12 @@ impl Change<'_> {
 
     /// What that version of the function asks for.
     async fn manifest_of(&mut self, id: i64, version: Version) -> Result<Manifest, RegistryError> {
-        let stored: Option<String> =
-            sqlx::query_scalar("SELECT manifest FROM versions WHERE function_id = $1 AND version = $2")
-                .bind(id)
-                .bind(i64::from(version))
-                .fetch_optional(&mut *self.transaction)
-                .await?;
+        let stored: Option<String> = on!(&mut self.transaction, connection => sqlx::query_scalar(
+            "SELECT manifest FROM versions WHERE function_id = $1 AND version = $2",
+        )
+        .bind(id)
+        .bind(i64::from(version))
+        .fetch_optional(connection))?;
         match stored {
             Some(stored) => self.read_manifest(&stored),
             None => Err(RegistryError::VersionNotFound {
@@ -257,7 +320,7 @@ impl Change<'_> {
 
     /// The function as the change leaves it.
     async fn function(&mut self) -> Result<Function, RegistryError> {
-        find_function(&mut *self.transaction, self.namespace, self.name).await?.ok_or_else(|| self.not_found())
+        find_function(&mut self.transaction, self.namespace, self.name).await?.ok_or_else(|| self.not_found())
     }
 
     fn read_manifest(&self, stored: &str) -> Result<Manifest, RegistryError> {
@@ -273,8 +336,16 @@ impl Change<'_> {
     }
 }
 
-async fn raise_revision(transaction: &mut SqliteConnection) -> Result<(), RegistryError> {
-    sqlx::query("UPDATE registry SET revision = revision + 1").execute(transaction).await?;
+/// Counts the change, and notes that it was the last of this function.
+async fn raise_revision(transaction: &mut Transaction, function_id: i64) -> Result<(), RegistryError> {
+    let revision: i64 = on!(&mut *transaction, connection => sqlx::query_scalar(
+        "UPDATE registry SET revision = revision + 1 RETURNING revision",
+    )
+    .fetch_one(connection))?;
+    on!(transaction, connection => sqlx::query("UPDATE functions SET revision = $2 WHERE id = $1")
+        .bind(function_id)
+        .bind(revision)
+        .execute(connection).map_ok(drop))?;
     Ok(())
 }
 

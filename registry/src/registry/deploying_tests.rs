@@ -1,16 +1,27 @@
 //! What cannot be brought about from outside the crate: a full disk, and the last version number.
 
+use sqlx::SqlitePool;
+
 use super::*;
+use crate::database::Database;
+use crate::registry::Stores;
 
 async fn registry() -> (tempfile::TempDir, Registry, Digest) {
     let dir = tempfile::tempdir().unwrap();
-    let registry = Registry::open(dir.path()).await.unwrap();
+    let registry = Registry::open(dir.path(), &Stores::default()).await.unwrap();
     let mut upload = registry.artifacts().upload(10).await.unwrap();
     upload.write(b"bytes").await.unwrap();
     let sealed = upload.seal().await.unwrap();
     let digest = sealed.digest();
     sealed.commit().await.unwrap();
     (dir, registry, digest)
+}
+
+fn writer(registry: &Registry) -> &SqlitePool {
+    match &registry.shared.database {
+        Database::Sqlite { writer, .. } => writer,
+        Database::Postgres(_) => unreachable!("opened without a server"),
+    }
 }
 
 fn version_of(digest: Digest, env: &str) -> NewVersion {
@@ -22,6 +33,7 @@ fn version_of(digest: Digest, env: &str) -> NewVersion {
         world: String::new(),
         imports: Vec::new(),
         manifest: Manifest { env: [("A".to_owned(), env.to_owned())].into(), ..Manifest::default() },
+        traffic: 100,
     }
 }
 
@@ -29,13 +41,13 @@ fn version_of(digest: Digest, env: &str) -> NewVersion {
 async fn a_full_database_is_storage_full_and_changes_nothing() {
     let (_dir, registry, digest) = registry().await;
     registry.deploy(version_of(digest, "small")).await.unwrap();
-    let before = registry.snapshot().await.unwrap();
-    sqlx::query("PRAGMA max_page_count = 1").execute(&registry.shared.writer).await.unwrap();
+    let before = registry.changes(0).await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1").execute(writer(&registry)).await.unwrap();
 
     let error = registry.deploy(version_of(digest, &"x".repeat(60_000))).await.unwrap_err();
 
     assert!(matches!(error, RegistryError::StorageFull(_)), "{error:?}");
-    assert_eq!(registry.snapshot().await.unwrap(), before);
+    assert_eq!(registry.changes(0).await.unwrap(), before);
     let again = registry.deploy(version_of(digest, "small")).await.unwrap();
     assert!(!again.created);
 }
@@ -44,7 +56,7 @@ async fn a_full_database_is_storage_full_and_changes_nothing() {
 async fn after_the_last_version_number_there_is_none() {
     let (_dir, registry, digest) = registry().await;
     registry.deploy(version_of(digest, "1")).await.unwrap();
-    sqlx::query("UPDATE functions SET last_version = 4294967294").execute(&registry.shared.writer).await.unwrap();
+    sqlx::query("UPDATE functions SET last_version = 4294967294").execute(writer(&registry)).await.unwrap();
 
     let last = registry.deploy(version_of(digest, "2")).await.unwrap();
     assert_eq!(last.function.active.version.get(), u32::MAX);
@@ -57,14 +69,14 @@ async fn what_a_newer_program_stored_is_read_and_what_is_damaged_is_named() {
     let (_dir, registry, digest) = registry().await;
     registry.deploy(version_of(digest, "1")).await.unwrap();
     let store = |manifest: &'static str| {
-        sqlx::query("UPDATE versions SET manifest = $1").bind(manifest).execute(&registry.shared.writer)
+        sqlx::query("UPDATE versions SET manifest = $1").bind(manifest).execute(writer(&registry))
     };
 
     store(r#"{"limits":{"memory":"64MiB","gpu":2},"traffic":[]}"#).await.unwrap();
-    let function = &registry.snapshot().await.unwrap().functions[0];
+    let function = &registry.changes(0).await.unwrap().functions[0];
     assert_eq!(function.active.manifest.limits.memory.to_string(), "64MiB");
 
     store("{").await.unwrap();
-    let error = registry.snapshot().await.unwrap_err();
+    let error = registry.changes(0).await.unwrap_err();
     assert_eq!(error.to_string(), "the registry holds an unreadable manifest of default/hello");
 }

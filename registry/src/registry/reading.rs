@@ -1,23 +1,40 @@
 //! What the registry answers. Nothing here waits for a writer.
 
-use sqlx::{Sqlite, SqliteExecutor};
+use std::collections::HashMap;
 
 use super::Registry;
-use super::rows::{FunctionRow, VersionRow, read};
+use super::rows::{FunctionRow, SplitRow, VersionRow, read};
+use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::names::{FunctionName, Namespace, Version};
-use crate::records::{Function, Snapshot, VersionRecord};
+use crate::records::{CHANGES_MAX, Changes, Function, Split, VersionRecord};
 
 /// The functions that have an active version, as [`FunctionRow`]s; the query goes on with `$tail`.
 macro_rules! select_functions {
     ($tail:literal) => {
         concat!(
-            "SELECT f.namespace, f.name, f.created_at AS function_created_at, f.deployed_at, \
+            "SELECT f.namespace, f.name, f.created_at AS function_created_at, f.deployed_at, f.revision, \
              v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, TRUE AS active \
              FROM functions f \
              JOIN versions v ON v.function_id = f.id AND v.version = f.active_version ",
             $tail
+        )
+    };
+}
+
+/// The versions that have a part of their function's requests, as [`SplitRow`]s; the query goes on with `$tail`.
+macro_rules! select_splits {
+    ($tail:literal) => {
+        concat!(
+            "SELECT f.namespace, f.name, f.sticky, t.weight, \
+             v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, \
+             v.version = f.active_version AS active \
+             FROM traffic t \
+             JOIN functions f ON f.id = t.function_id \
+             JOIN versions v ON v.function_id = f.id AND v.version = t.version ",
+            $tail,
+            " ORDER BY f.id, v.version"
         )
     };
 }
@@ -42,7 +59,7 @@ impl Registry {
         namespace: &Namespace,
         name: &FunctionName,
     ) -> Result<Option<Function>, RegistryError> {
-        find_function(&self.shared.readers, namespace, name).await
+        find_function(&mut self.shared.database.read().await?, namespace, name).await
     }
 
     /// At most `limit` functions of the namespace by name: from the first, or from the one after `after`.
@@ -52,15 +69,25 @@ impl Registry {
         after: Option<&FunctionName>,
         limit: u32,
     ) -> Result<Vec<Function>, RegistryError> {
-        let rows: Vec<FunctionRow> =
-            sqlx::query_as(select_functions!("WHERE f.namespace = $1 AND f.name > $2 ORDER BY f.name LIMIT $3"))
-                .bind(namespace.as_str())
-                // No name is empty, so the empty text is before all of them.
-                .bind(after.map_or("", FunctionName::as_str))
-                .bind(i64::from(limit))
-                .fetch_all(&self.shared.readers)
-                .await?;
-        rows.into_iter().map(FunctionRow::record).collect()
+        let mut transaction = self.shared.database.read().await?;
+        // No name is empty, so the empty text is before all of them.
+        let after = after.map_or("", FunctionName::as_str);
+        let rows: Vec<FunctionRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_functions!("WHERE f.namespace = $1 AND f.name > $2 ORDER BY f.name LIMIT $3"),
+        )
+        .bind(namespace.as_str())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(connection))?;
+        let Some(last) = rows.last().map(|row| row.name.clone()) else { return Ok(Vec::new()) };
+        let splits: Vec<SplitRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_splits!("WHERE f.namespace = $1 AND f.name > $2 AND f.name <= $3"),
+        )
+        .bind(namespace.as_str())
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
+        records(rows, splits)
     }
 
     /// The function's versions, newest first; `None` if there is no such function.
@@ -69,11 +96,11 @@ impl Registry {
         namespace: &Namespace,
         name: &FunctionName,
     ) -> Result<Option<Vec<VersionRecord>>, RegistryError> {
-        let rows: Vec<VersionRow> = sqlx::query_as(select_versions!("ORDER BY v.version DESC"))
+        let mut transaction = self.shared.database.read().await?;
+        let rows: Vec<VersionRow> = on!(&mut transaction, connection => sqlx::query_as(select_versions!("ORDER BY v.version DESC"))
             .bind(namespace.as_str())
             .bind(name.as_str())
-            .fetch_all(&self.shared.readers)
-            .await?;
+            .fetch_all(connection))?;
         if rows.is_empty() {
             // A function that there is has its active version at least.
             return Ok(None);
@@ -88,12 +115,12 @@ impl Registry {
         name: &FunctionName,
         version: Version,
     ) -> Result<Option<VersionRecord>, RegistryError> {
-        let row: Option<VersionRow> = sqlx::query_as(select_versions!("AND v.version = $3"))
+        let mut transaction = self.shared.database.read().await?;
+        let row: Option<VersionRow> = on!(&mut transaction, connection => sqlx::query_as(select_versions!("AND v.version = $3"))
             .bind(namespace.as_str())
             .bind(name.as_str())
             .bind(i64::from(version))
-            .fetch_optional(&self.shared.readers)
-            .await?;
+            .fetch_optional(connection))?;
         row.map(|row| row.record(format_args!("{namespace}/{name}"))).transpose()
     }
 
@@ -104,43 +131,116 @@ impl Registry {
         namespace: &Namespace,
         digest: &Digest,
     ) -> Result<Option<VersionRecord>, RegistryError> {
-        let row: Option<VersionRow> = sqlx::query_as(
+        let mut transaction = self.shared.database.read().await?;
+        let row: Option<VersionRow> = on!(&mut transaction, connection => sqlx::query_as(
             "SELECT v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, \
-             v.version = f.active_version AS active \
+             COALESCE(v.version = f.active_version, FALSE) AS active \
              FROM versions v JOIN functions f ON f.id = v.function_id \
              WHERE v.digest = $1 AND f.namespace = $2 LIMIT 1",
         )
         .bind(digest.to_string())
         .bind(namespace.as_str())
-        .fetch_optional(&self.shared.readers)
-        .await?;
+        .fetch_optional(connection))?;
         row.map(|row| row.record(format_args!("{namespace}, {digest}"))).transpose()
     }
 
-    /// Everything that should run, as it is at one moment.
-    pub async fn snapshot(&self) -> Result<Snapshot, RegistryError> {
-        let mut transaction = self.shared.readers.begin().await?;
-        let revision: i64 = sqlx::query_scalar("SELECT revision FROM registry").fetch_one(&mut *transaction).await?;
-        let rows: Vec<FunctionRow> =
-            sqlx::query_as(select_functions!("ORDER BY f.namespace, f.name")).fetch_all(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Snapshot {
-            revision: read("revision", "the registry", revision.try_into())?,
-            functions: rows.into_iter().map(FunctionRow::record).collect::<Result<_, _>>()?,
+    /// The number of changes so far.
+    pub async fn revision(&self) -> Result<u64, RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
+        let revision = revision(&mut transaction).await?;
+        read("revision", "the registry", revision.try_into())
+    }
+
+    /// What has changed since the revision `after`, as it is at one moment; since 0, everything that should run.
+    pub async fn changes(&self, after: u64) -> Result<Changes, RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
+        let newest = revision(&mut transaction).await?;
+        // A revision that this registry never had asks for nothing.
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let beyond: Option<i64> = on!(&mut transaction, connection => sqlx::query_scalar(
+            "SELECT revision FROM functions WHERE revision > $1 ORDER BY revision LIMIT 1 OFFSET $2",
+        )
+        .bind(after)
+        .bind(i64::from(CHANGES_MAX))
+        .fetch_optional(connection))?;
+        let last = beyond.map_or(newest, |beyond| beyond - 1);
+        let rows: Vec<FunctionRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_functions!("WHERE f.revision > $1 AND f.revision <= $2 ORDER BY f.revision"),
+        )
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
+        let splits: Vec<SplitRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_splits!("WHERE f.revision > $1 AND f.revision <= $2"),
+        )
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
+        let gone: Vec<(String, String)> = on!(&mut transaction, connection => sqlx::query_as(
+            "SELECT namespace, name FROM functions \
+             WHERE revision > $1 AND revision <= $2 AND active_version IS NULL ORDER BY revision",
+        )
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
+        let gone = gone.into_iter().map(|(namespace, name)| {
+            let holder = format!("{namespace}/{name}");
+            Ok((read("namespace", &holder, namespace.try_into())?, read("name", &holder, name.try_into())?))
+        });
+        Ok(Changes {
+            revision: read("revision", "the registry", last.try_into())?,
+            functions: records(rows, splits)?,
+            gone: gone.collect::<Result<_, RegistryError>>()?,
+            more: beyond.is_some(),
         })
     }
 }
 
-/// The function of that name, as `executor` sees it.
+async fn revision(transaction: &mut Transaction) -> Result<i64, RegistryError> {
+    Ok(on!(transaction, connection => sqlx::query_scalar("SELECT revision FROM registry").fetch_one(connection))?)
+}
+
+/// The function of that name, as the transaction sees it.
 pub(super) async fn find_function(
-    executor: impl SqliteExecutor<'_, Database = Sqlite>,
+    transaction: &mut Transaction,
     namespace: &Namespace,
     name: &FunctionName,
 ) -> Result<Option<Function>, RegistryError> {
-    let row: Option<FunctionRow> = sqlx::query_as(select_functions!("WHERE f.namespace = $1 AND f.name = $2"))
-        .bind(namespace.as_str())
-        .bind(name.as_str())
-        .fetch_optional(executor)
-        .await?;
-    row.map(FunctionRow::record).transpose()
+    let row: Option<FunctionRow> = on!(&mut *transaction, connection => sqlx::query_as(
+        select_functions!("WHERE f.namespace = $1 AND f.name = $2"),
+    )
+    .bind(namespace.as_str())
+    .bind(name.as_str())
+    .fetch_optional(connection))?;
+    let splits: Vec<SplitRow> = on!(transaction, connection => sqlx::query_as(
+        select_splits!("WHERE f.namespace = $1 AND f.name = $2"),
+    )
+    .bind(namespace.as_str())
+    .bind(name.as_str())
+    .fetch_all(connection))?;
+    Ok(records(row.into_iter().collect(), splits)?.pop())
 }
+
+/// The functions of `rows`, with those of `splits` that are theirs.
+fn records(rows: Vec<FunctionRow>, splits: Vec<SplitRow>) -> Result<Vec<Function>, RegistryError> {
+    let mut by_function: HashMap<(String, String), Split> = HashMap::new();
+    for row in splits {
+        let holder = format!("{}/{}", row.namespace, row.name);
+        let sticky = row.sticky.map(|text| text.parse().map_err(Unparsable)).transpose();
+        let sticky = read("rule of its split", &holder, sticky)?;
+        let weight = read("weight", &holder, row.weight.try_into())?;
+        let version = row.version.record(&holder)?;
+        let split = by_function.entry((row.namespace, row.name));
+        split.or_insert_with(|| Split { shares: Vec::new(), sticky }).shares.push((version, weight));
+    }
+    let with_split = |row: FunctionRow| {
+        let split = by_function.remove(&(row.namespace.clone(), row.name.clone()));
+        Ok(Function { split, ..row.record()? })
+    };
+    rows.into_iter().map(with_split).collect()
+}
+
+/// What a text that was stored cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unparsable(String);

@@ -25,12 +25,24 @@ pub(super) struct VersionRow {
 /// A function with its active version.
 #[derive(FromRow)]
 pub(super) struct FunctionRow {
-    namespace: String,
-    name: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
     function_created_at: i64,
     deployed_at: i64,
+    revision: i64,
     #[sqlx(flatten)]
     active: VersionRow,
+}
+
+/// A version with its part of a function's requests.
+#[derive(FromRow)]
+pub(super) struct SplitRow {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) sticky: Option<String>,
+    pub(super) weight: i64,
+    #[sqlx(flatten)]
+    pub(super) version: VersionRow,
 }
 
 impl VersionRow {
@@ -50,6 +62,7 @@ impl VersionRow {
 }
 
 impl FunctionRow {
+    /// The record, without a split.
     pub(super) fn record(self) -> Result<Function, RegistryError> {
         let holder = format!("{}/{}", self.namespace, self.name);
         Ok(Function {
@@ -58,6 +71,8 @@ impl FunctionRow {
             created_at: read("time", &holder, Timestamp::from_microsecond(self.function_created_at))?,
             deployed_at: read("time", &holder, Timestamp::from_microsecond(self.deployed_at))?,
             active: self.active.record(&holder)?,
+            revision: read("revision", &holder, self.revision.try_into())?,
+            split: None,
         })
     }
 }

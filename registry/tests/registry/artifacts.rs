@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use tokio::io::AsyncReadExt;
-use wasmway_registry::{ArtifactError, Digest};
+use wasmway_registry::{ArtifactError, Digest, Registry, Stores};
 
 use crate::harness::TestRegistry;
 
@@ -124,4 +124,51 @@ async fn an_empty_artifact_is_an_artifact() {
     let registry = TestRegistry::new().await;
     let digest = registry.store(b"").await;
     assert_eq!(registry.registry.artifacts().open(&digest).await.unwrap().unwrap().size, 0);
+}
+
+/// Makes a file as old as what nobody names may be before it is removed, and older.
+fn age(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60)).unwrap();
+}
+
+#[tokio::test]
+async fn what_no_version_names_is_removed_once_it_is_old() {
+    let registry = TestRegistry::new().await;
+    let place = |digest: &Digest| registry.registry.artifacts().path(digest);
+    let named = registry.deploy("hello", "named", "").await.function.active.digest;
+    let (old, young) = (registry.store(b"old").await, registry.store(b"young").await);
+    for digest in [&named, &old] {
+        age(&place(digest));
+    }
+    let stranger = place(&named).with_file_name("notes.txt");
+    fs::write(&stranger, "somebody's").unwrap();
+    age(&stranger);
+    let collected = registry.registry.collect_garbage().await.unwrap();
+    assert_eq!((collected.artifacts, collected.bytes), (1, 3));
+    assert!(!place(&old).exists() && place(&young).exists() && place(&named).exists() && stranger.exists());
+
+    // What a deleted function was made of goes as well, unless it is stored anew.
+    registry.delete("hello").await;
+    registry.store(b"named").await;
+    assert_eq!(registry.registry.collect_garbage().await.unwrap().artifacts, 0);
+    age(&place(&named));
+    assert_eq!(registry.registry.collect_garbage().await.unwrap().artifacts, 1);
+}
+
+/// The same in an object store, where an upload leaves alone what is there and fresh, and puts anew what is not.
+#[tokio::test]
+async fn an_upload_keeps_what_is_about_to_be_named_from_being_removed() {
+    let (dir, bucket) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let place = format!("file://{}", bucket.path().display());
+    let stores = Stores { database: None, bucket: Some(place.parse().unwrap()) };
+    let registry = Registry::open(dir.path(), &stores).await.unwrap();
+    let digest = crate::harness::store(&registry, b"again").await;
+    let object = bucket.path().join("sha256").join(digest.hex());
+    age(&object);
+    assert_eq!(crate::harness::store(&registry, b"again").await, digest);
+    assert_eq!(registry.collect_garbage().await.unwrap().artifacts, 0);
+    age(&object);
+    assert_eq!(registry.collect_garbage().await.unwrap().artifacts, 1);
+    assert!(!object.exists() && registry.artifacts().open(&digest).await.unwrap().is_none());
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -75,7 +75,7 @@ async fn a_contended_route_is_won_once() {
         }
     }
     assert_eq!(winners, 1);
-    assert_eq!(registry.registry.snapshot().await.unwrap().functions.len(), 1);
+    assert_eq!(registry.registry.changes(0).await.unwrap().functions.len(), 1);
 }
 
 /// One writer makes change after change; each snapshot must be the state after some whole number of them.
@@ -89,7 +89,7 @@ async fn a_snapshot_is_one_moment() {
             tokio::spawn(async move {
                 let mut last = 0;
                 while !done.load(Ordering::Acquire) {
-                    let snapshot = registry.snapshot().await.unwrap();
+                    let snapshot = registry.changes(0).await.unwrap();
                     assert!(snapshot.revision >= last, "time goes forward");
                     last = snapshot.revision;
                     assert_eq!(state(&snapshot.functions), expected_state(last), "revision {last}");
@@ -109,12 +109,12 @@ async fn a_snapshot_is_one_moment() {
     assert_eq!(registry.revision().await, 60);
 }
 
-fn state(functions: &[Function]) -> Vec<(&str, u32)> {
+fn state(functions: &[Function]) -> BTreeMap<&str, u32> {
     functions.iter().map(|f| (f.name.as_str(), f.active.version.get())).collect()
 }
 
 /// After `revision` deployments to `a` and `b` in turn.
-fn expected_state(revision: u64) -> Vec<(&'static str, u32)> {
+fn expected_state(revision: u64) -> BTreeMap<&'static str, u32> {
     let versions = u32::try_from(revision).unwrap();
     [("a", versions.div_ceil(2)), ("b", versions / 2)].into_iter().filter(|(_, version)| *version > 0).collect()
 }

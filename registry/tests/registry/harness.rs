@@ -1,35 +1,28 @@
 //! A registry in a folder of its own, and short ways to use it.
 
-use std::path::Path;
-
 use tempfile::TempDir;
 use wasmway_registry::{
-    Deployed, Digest, Function, FunctionName, Manifest, Namespace, NewVersion, Registry, RegistryError, Version,
+    ArtifactError, Deployed, Digest, Function, FunctionName, Manifest, Namespace, NewVersion, Registry, RegistryError,
+    Sticky, Stores, Traffic, Version,
 };
 
-/// An open registry; its folder goes when it is dropped.
+use crate::database;
+
+/// An open registry, on the database that this test program is for; its folder goes when it is dropped.
 pub(crate) struct TestRegistry {
     pub(crate) registry: Registry,
-    dir: TempDir,
+    pub(crate) dir: TempDir,
+    pub(crate) stores: Stores,
+    #[allow(dead_code, reason = "it runs as long as this is there")]
+    pub(crate) server: database::Server,
 }
 
 impl TestRegistry {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let registry = Registry::open(dir.path()).await.unwrap();
-        Self { registry, dir }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Drops the registry without closing it, as a crash would, and opens its folder again.
-    pub(crate) async fn reopen(self) -> Self {
-        let Self { registry, dir } = self;
-        drop(registry);
-        let registry = Registry::open(dir.path()).await.unwrap();
-        Self { registry, dir }
+        let (stores, server) = database::stores();
+        let registry = Registry::open(dir.path(), &stores).await.unwrap();
+        Self { registry, dir, stores, server }
     }
 
     pub(crate) async fn store(&self, bytes: &[u8]) -> Digest {
@@ -55,6 +48,22 @@ impl TestRegistry {
         self.registry.rollback(&namespace, &name, to.map(version)).await
     }
 
+    /// Splits requests by `weights`, pairs of a version and its weight.
+    pub(crate) async fn split(&self, function: &str, weights: &[(u32, u32)]) -> Result<Function, RegistryError> {
+        self.split_sticky(function, weights, None).await
+    }
+
+    pub(crate) async fn split_sticky(
+        &self,
+        function: &str,
+        weights: &[(u32, u32)],
+        sticky: Option<Sticky>,
+    ) -> Result<Function, RegistryError> {
+        let (namespace, name) = parse(function);
+        let weights = weights.iter().map(|&(number, weight)| (version(number), weight)).collect();
+        self.registry.set_traffic(&namespace, &name, &Traffic { weights, sticky }).await
+    }
+
     pub(crate) async fn delete(&self, function: &str) -> bool {
         let (namespace, name) = parse(function);
         self.registry.delete(&namespace, &name).await.unwrap()
@@ -76,17 +85,25 @@ impl TestRegistry {
     }
 
     pub(crate) async fn revision(&self) -> u64 {
-        self.registry.snapshot().await.unwrap().revision
+        self.registry.changes(0).await.unwrap().revision
     }
 }
 
 pub(crate) async fn store(registry: &Registry, bytes: &[u8]) -> Digest {
-    let mut upload = registry.artifacts().upload(1 << 20).await.unwrap();
-    upload.write(bytes).await.unwrap();
-    let sealed = upload.seal().await.unwrap();
+    store_up_to(registry, bytes, 1 << 20).await
+}
+
+pub(crate) async fn store_up_to(registry: &Registry, bytes: &[u8], most: u64) -> Digest {
+    try_store(registry, bytes, most).await.unwrap()
+}
+
+async fn try_store(registry: &Registry, bytes: &[u8], most: u64) -> Result<Digest, ArtifactError> {
+    let mut upload = registry.artifacts().upload(most).await?;
+    upload.write(bytes).await?;
+    let sealed = upload.seal().await?;
     let digest = sealed.digest();
-    sealed.commit().await.unwrap();
-    digest
+    sealed.commit().await?;
+    Ok(digest)
 }
 
 pub(crate) async fn deploy(
@@ -96,7 +113,7 @@ pub(crate) async fn deploy(
     manifest: &str,
 ) -> Result<Deployed, RegistryError> {
     let (namespace, name) = parse(function);
-    let digest = store(registry, component.as_bytes()).await;
+    let digest = try_store(registry, component.as_bytes(), 1 << 20).await?;
     registry
         .deploy(NewVersion {
             namespace,
@@ -106,6 +123,7 @@ pub(crate) async fn deploy(
             world: "wasi:http/incoming-handler@0.2.10".to_owned(),
             imports: vec!["wasi:io/streams@0.2.6".to_owned()],
             manifest: Manifest::from_toml(manifest).unwrap(),
+            traffic: 100,
         })
         .await
 }

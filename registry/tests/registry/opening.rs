@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use wasmway_registry::{Registry, RegistryError};
+use wasmway_registry::{Registry, RegistryError, Stores};
 
 use crate::harness::TestRegistry;
 
@@ -17,10 +17,10 @@ async fn everything_is_there_after_opening_again() {
     registry.deploy("hello", "two", "[env]\nA = \"2\"\n[[routes]]\npath = \"/shop\"").await;
     registry.deploy("other/gone", "one", "").await;
     registry.delete("other/gone").await;
-    let before = registry.registry.snapshot().await.unwrap();
+    let before = registry.registry.changes(0).await.unwrap();
 
     let registry = registry.reopen().await;
-    assert_eq!(registry.registry.snapshot().await.unwrap(), before);
+    assert_eq!(registry.registry.changes(0).await.unwrap(), before);
     assert_eq!(registry.versions("hello").await, Some((vec![2, 1], 2)));
     assert!(registry.try_deploy("thief", "one", "[[routes]]\npath = \"/shop\"").await.is_err());
     assert_eq!(registry.rollback("hello", None).await.unwrap().active.version.get(), 1);
@@ -30,7 +30,7 @@ async fn everything_is_there_after_opening_again() {
 #[tokio::test]
 async fn one_process_at_a_time() {
     let registry = TestRegistry::new().await;
-    let error = Registry::open(registry.path()).await.unwrap_err();
+    let error = Registry::open(registry.path(), &Stores::default()).await.unwrap_err();
     assert!(matches!(error, RegistryError::InUse(_)), "{error:?}");
     registry.reopen().await;
 }
@@ -40,7 +40,7 @@ async fn closing_waits_and_then_refuses() {
     let registry = TestRegistry::new().await;
     registry.deploy("hello", "one", "").await;
     registry.registry.close().await;
-    assert!(registry.registry.snapshot().await.is_err());
+    assert!(registry.registry.changes(0).await.is_err());
     assert!(!registry.path().join("registry.db-wal").exists(), "the log is merged");
     assert!(registry.reopen().await.function("hello").await.is_some());
 }
@@ -49,7 +49,7 @@ async fn closing_waits_and_then_refuses() {
 async fn folders_and_database_are_for_their_user_alone() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("deep/data");
-    let registry = Registry::open(&data).await.unwrap();
+    let registry = Registry::open(&data, &Stores::default()).await.unwrap();
     crate::harness::deploy(&registry, "hello", "one", "").await.unwrap();
     for folder in ["", "artifacts", "artifacts/incoming", "artifacts/sha256"] {
         assert_eq!(mode(&data.join(folder)), 0o700, "{folder}");
@@ -66,7 +66,7 @@ async fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Registry::open(&file.join("data")).await.unwrap_err();
+    let error = Registry::open(&file.join("data"), &Stores::default()).await.unwrap_err();
     assert!(matches!(error, RegistryError::Io { .. }), "{error:?}");
     assert!(error.to_string().contains("file/data"), "{error}");
 }
@@ -76,7 +76,7 @@ async fn a_database_that_is_none_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let database = dir.path().join("registry.db");
     std::fs::write(&database, "this is not a database, but somebody's letter".repeat(50)).unwrap();
-    let error = Registry::open(dir.path()).await.unwrap_err();
+    let error = Registry::open(dir.path(), &Stores::default()).await.unwrap_err();
     assert!(matches!(error, RegistryError::Database(_)), "{error:?}");
     assert!(std::fs::read_to_string(&database).unwrap().starts_with("this is not"));
 }
@@ -109,8 +109,8 @@ fn what_was_acknowledged_survives_kill_9() {
         return survive_kill_9();
     };
     runtime().block_on(async {
-        let registry = Registry::open(Path::new(&dir)).await.unwrap();
-        let first = registry.snapshot().await.unwrap().revision;
+        let registry = Registry::open(Path::new(&dir), &Stores::default()).await.unwrap();
+        let first = registry.changes(0).await.unwrap().revision;
         // More than it lives to see; an end, in case nobody is left to kill it.
         for i in first..first + 2000 {
             let deployed = crate::harness::deploy(&registry, "hello", &format!("component {i}"), "").await.unwrap();
@@ -147,7 +147,7 @@ fn survive_kill_9() {
 }
 
 async fn check_after_crash(data: &Path, acknowledged: u32) {
-    let registry = Registry::open(data).await.unwrap();
+    let registry = Registry::open(data, &Stores::default()).await.unwrap();
     let (namespace, name) = crate::harness::parse("hello");
     let versions = registry.versions(&namespace, &name).await.unwrap().unwrap();
     let newest = versions[0].version.get();

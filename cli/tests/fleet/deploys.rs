@@ -1,0 +1,126 @@
+//! What is deployed at any registry is served by every gateway.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+
+use crate::harness::{Platform, eventually, guest};
+use crate::members::{Fleet, answers, ready};
+
+const HELLO: &str = "Hello from Wasmway!\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_is_served_everywhere_and_a_delete_ends_it_everywhere() {
+    let fleet = Fleet::start(2, 3).await;
+    fleet.registries[0].deploy("hello").answer().await.expect(201);
+    fleet.registries[1].deploy("inspect").answer().await.expect(201);
+    for gateway in &fleet.gateways {
+        answers(gateway, "/hello/", HELLO).await;
+        eventually("inspect to be served", Duration::from_secs(20), async || {
+            (gateway.get("/inspect/").await.status == 200).then_some(())
+        })
+        .await;
+    }
+    fleet.settled().await;
+    let list = fleet.nodes().await;
+    let names: Vec<&str> =
+        list["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["gateway-0", "gateway-1", "gateway-2"]);
+
+    fleet.registries[1].api(Method::DELETE, "/functions/hello").await.expect(204);
+    for gateway in &fleet.gateways {
+        eventually("hello to be gone", Duration::from_secs(20), async || {
+            (gateway.get("/hello/").await.status == 404).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A new version takes over when it is ready to run, and no request meanwhile fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_takes_over_without_a_failed_request() {
+    let fleet = Fleet::start(1, 1).await;
+    let (registry, gateway) = (&fleet.registries[0], &fleet.gateways[0]);
+    registry.upload("shop", guest("hello")).answer().await.expect(201);
+    answers(gateway, "/shop/", HELLO).await;
+    registry.upload("shop", guest("hello-std")).answer().await.expect(201);
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut before = 0;
+    loop {
+        let answer = gateway.get("/shop/").await;
+        assert_eq!(answer.status, 200);
+        if answer.text() != HELLO {
+            break;
+        }
+        before += 1;
+        assert!(Instant::now() < end, "the new version does not take over");
+    }
+    assert!(before > 0 || gateway.get("/shop/").await.status == 200);
+    registry.api(Method::POST, "/functions/shop/rollback").await.expect(200);
+    answers(gateway, "/shop/", HELLO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_waits_until_every_gateway_serves_it() {
+    let fleet = Fleet::start(1, 2).await;
+    let component = fleet.registries[0].scratch().join("hello.wasm");
+    std::fs::write(&component, guest("hello")).unwrap();
+    let said = wasmway(&fleet.registries[0], &["deploy", component.to_str().unwrap(), "--wait"]);
+    assert!(said.contains("deployed hello v1") && said.contains("on 2 nodes"), "{said}");
+    for gateway in &fleet.gateways {
+        gateway.get("/hello/").await.expect(200).expect_text(HELLO);
+    }
+    let said = wasmway(&fleet.registries[0], &["nodes"]);
+    assert!(said.contains("gateway-0") && said.contains("gateway-1") && said.contains("up to date"), "{said}");
+}
+
+/// What a command prints that goes well.
+fn wasmway(registry: &Platform, arguments: &[&str]) -> String {
+    let mut command = crate::harness::binary();
+    command.args(arguments).args(["--server", registry.control_url(), "--token", &registry.token()]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_starts_late_serves_everything_before_it_is_ready() {
+    let fleet = Fleet::start(1, 0).await;
+    fleet.registries[0].deploy("hello").answer().await.expect(201);
+    let gateway = fleet.gateway(0).start().await;
+    ready(&gateway).await;
+    gateway.get("/hello/").await.expect(200).expect_text(HELLO);
+    // Its own control plane has its logs, for whoever has the nodes' token.
+    gateway.control(Method::GET, "/api/v1/functions/hello/invocations").await.expect(401);
+    let bearer = format!("Bearer {}", "n".repeat(40));
+    gateway
+        .control(Method::GET, "/api/v1/functions/hello/invocations")
+        .header("authorization", &bearer)
+        .await
+        .expect(200);
+    let logs = fleet.registries[0].api(Method::GET, "/functions/hello/logs").await.expect(501).json();
+    assert_eq!(logs["code"], "logs-on-nodes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_and_people_have_tokens_of_their_own() {
+    let fleet = Fleet::start(1, 0).await;
+    let registry = &fleet.registries[0];
+    let as_node = format!("Bearer {}", "n".repeat(40));
+    registry.control(Method::GET, "/api/v1/functions").header("authorization", &as_node).await.expect(401);
+    registry.api(Method::POST, "/nodes/poll").await.expect(401);
+
+    let wrong = registry.scratch().join("wrong.token");
+    std::fs::write(&wrong, "w".repeat(40)).unwrap();
+    let stranger = Platform::builder()
+        .role("gateway")
+        .arg(format!("--registry={}", registry.control_url()))
+        .arg(format!("--node-token-file={}", wrong.display()));
+    let stranger = stranger.start().await;
+    eventually("the gateway to say why", Duration::from_secs(20), async || {
+        stranger.journal().iter().any(|line| line.to_string().contains("node.token")).then_some(())
+    })
+    .await;
+    let problem = stranger.control(Method::GET, "/readyz").await.expect(503).json();
+    assert_eq!(problem["code"], "catching-up");
+}

@@ -1,0 +1,102 @@
+//! What runs goes on running when the database, the object store or the registry is away, and after a restart in that
+//! state.
+
+use std::time::Duration;
+
+use reqwest::Method;
+
+use crate::harness::{eventually, guest};
+use crate::members::{Fleet, answers, ready};
+
+const HELLO: &str = "Hello from Wasmway!\n";
+
+/// A function that is served by every gateway, and written down by each.
+async fn serving(registries: usize, gateways: usize) -> Fleet {
+    let fleet = Fleet::start(registries, gateways).await;
+    fleet.registries[0].deploy("hello").answer().await.expect(201);
+    for gateway in &fleet.gateways {
+        answers(gateway, "/hello/", HELLO).await;
+        eventually("the snapshot to be written", Duration::from_secs(20), async || {
+            let snapshot = std::fs::read_to_string(gateway.folder().join("snapshot.json")).ok()?;
+            snapshot.contains("hello").then_some(())
+        })
+        .await;
+    }
+    fleet
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_served_while_the_database_is_away() {
+    let mut fleet = serving(1, 2).await;
+    fleet.postgres.stop();
+    let refused = fleet.registries[0].deploy("inspect").answer().await.expect(503);
+    assert_eq!(refused.json()["code"], "registry-unavailable");
+    fleet.registries[0].api(Method::GET, "/functions").await.expect(503);
+    fleet.gateways[0].kill().await;
+    fleet.gateways[0].start_again().await;
+    ready(&fleet.gateways[0]).await;
+    for gateway in &fleet.gateways {
+        gateway.get("/hello/").await.expect(200).expect_text(HELLO);
+    }
+
+    fleet.postgres.resume();
+    fleet.registries[0].deploy("inspect").answer().await.expect(201);
+    fleet.settled().await;
+    for gateway in &fleet.gateways {
+        gateway.get("/inspect/").await.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_served_while_every_registry_is_away() {
+    let mut fleet = serving(1, 2).await;
+    fleet.registries[0].kill().await;
+    fleet.gateways[1].terminate().await;
+    fleet.gateways[1].start_again().await;
+    ready(&fleet.gateways[1]).await;
+    for gateway in &fleet.gateways {
+        gateway.get("/hello/").await.expect(200).expect_text(HELLO);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_served_while_the_object_store_is_away() {
+    let mut fleet = serving(1, 1).await;
+    // A folder that became a file is as broken as a store can be, also for a registry that runs as root.
+    let (store, aside) = (fleet.store(), fleet.store().with_extension("aside"));
+    std::fs::rename(&store, &aside).unwrap();
+    std::fs::write(&store, "").unwrap();
+    let refused = fleet.registries[0].upload("other", guest("inspect")).answer().await.expect(503);
+    assert_eq!(refused.json()["code"], "registry-unavailable");
+    fleet.gateways[0].kill().await;
+    fleet.gateways[0].start_again().await;
+    fleet.gateways[0].get("/hello/").await.expect(200).expect_text(HELLO);
+
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&aside, &store).unwrap();
+    fleet.registries[0].upload("other", guest("inspect")).answer().await.expect(201);
+    fleet.settled().await;
+    fleet.gateways[0].get("/other/").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_was_set_back_is_followed() {
+    let mut fleet = serving(1, 1).await;
+    fleet.registries[0].deploy("inspect").answer().await.expect(201);
+    fleet.settled().await;
+    let dump = fleet.postgres.dump(&fleet.database);
+    fleet.registries[0].deploy("echo").answer().await.expect(201);
+    fleet.registries[0].api(Method::DELETE, "/functions/hello").await.expect(204);
+    fleet.settled().await;
+    fleet.gateways[0].get("/echo/").await.expect(200);
+
+    fleet.registries[0].terminate().await;
+    fleet.postgres.restore(&fleet.database, &dump);
+    fleet.registries[0].start_again().await;
+    answers(&fleet.gateways[0], "/hello/", HELLO).await;
+    eventually("echo to be gone", Duration::from_secs(20), async || {
+        (fleet.gateways[0].get("/echo/").await.status == 404).then_some(())
+    })
+    .await;
+    fleet.gateways[0].get("/inspect/").await.expect(200);
+}

@@ -1,0 +1,117 @@
+//! What nodes ask the registry, and what is known of them.
+
+use super::ControlPlane;
+use crate::problem::Problem;
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+use tokio_util::io::ReaderStream;
+use utoipa::ToSchema;
+use wasmway_registry::{Changes, Digest, NodeReport, RegistryError};
+
+/// How long a node that asks for changes waits for some.
+const POLL_PATIENCE: Duration = Duration::from_secs(15);
+/// A node that has asked nothing for so long counts as away: three times as long as it waits.
+const AWAY_AFTER: SignedDuration = SignedDuration::from_secs(45);
+/// A node that has asked nothing for so long is forgotten.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// What a node says and asks.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Poll {
+    /// Changes after this revision.
+    pub(crate) after: u64,
+    /// What it serves.
+    pub(crate) report: NodeReport,
+}
+
+/// A node that serves functions.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Node)]
+pub(super) struct NodeView {
+    #[schema(example = "gateway-1")]
+    name: String,
+    /// Where it serves functions.
+    #[schema(example = "http://10.0.0.7:8080")]
+    address: String,
+    /// It serves everything up to this revision, but for what is in `failing`.
+    revision: u64,
+    /// What it cannot serve, and why.
+    failing: Vec<String>,
+    /// When it was heard of last.
+    #[schema(value_type = String, format = DateTime)]
+    seen_at: Timestamp,
+    /// Whether that was lately.
+    live: bool,
+}
+
+/// All nodes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NodeList {
+    nodes: Vec<NodeView>,
+    /// The registry's revision: a node of this revision serves everything as it is.
+    revision: u64,
+}
+
+/// The nodes that serve functions beside this process
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "observing",
+    responses((status = 200, body = NodeList), (status = 401, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn list(State(plane): State<Arc<ControlPlane>>) -> Result<Json<NodeList>, Problem> {
+    let now = Timestamp::now();
+    let nodes = plane.registry.nodes(now - FORGOTTEN_AFTER).await?;
+    let view = |node: wasmway_registry::Node| NodeView {
+        name: node.report.name,
+        address: node.report.address,
+        revision: node.report.revision,
+        failing: node.report.failing,
+        seen_at: node.seen_at,
+        live: now.duration_since(node.seen_at) < AWAY_AFTER,
+    };
+    let revision = plane.registry.revision().await?;
+    Ok(Json(NodeList { nodes: nodes.into_iter().map(view).collect(), revision }))
+}
+
+/// The routes of nodes.
+pub(super) fn router(plane: Arc<ControlPlane>) -> Router {
+    Router::new()
+        .route("/api/v1/nodes/poll", post(poll))
+        .route("/api/v1/nodes/artifacts/{digest}", get(artifact))
+        .with_state(plane)
+}
+
+/// Takes down what a node says of itself, and answers what has changed since it last asked, as soon as something has.
+async fn poll(State(plane): State<Arc<ControlPlane>>, Json(poll): Json<Poll>) -> Result<Json<Changes>, Problem> {
+    plane.registry.report_node(&poll.report).await?;
+    let changes = plane.registry.changes(poll.after).await?;
+    // A revision that this registry never had: what it has is another history, which is news as well.
+    if changes.revision != poll.after {
+        return Ok(Json(changes));
+    }
+    tokio::select! {
+        () = plane.revisions.beyond(poll.after, POLL_PATIENCE) => {}
+        () = plane.drain.closing() => {}
+    }
+    Ok(Json(plane.registry.changes(poll.after).await?))
+}
+
+/// A component.
+async fn artifact(State(plane): State<Arc<ControlPlane>>, Path(digest): Path<String>) -> Result<Response, Problem> {
+    let unknown =
+        |detail: String| Problem::platform(StatusCode::NOT_FOUND, "unknown-artifact", "Unknown artifact", detail);
+    let digest: Digest = digest.parse().map_err(|error| unknown(format!("{error}")))?;
+    let artifact = plane.registry.artifacts().open(&digest).await.map_err(RegistryError::from)?;
+    let artifact = artifact.ok_or_else(|| unknown(format!("there is no artifact {digest}")))?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/wasm")),
+        (header::CONTENT_LENGTH, HeaderValue::from(artifact.size)),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::new(artifact.file))).into_response())
+}

@@ -1,0 +1,356 @@
+//! A node that serves what a registry elsewhere says: it asks for changes, makes each ready to run, and only then serves
+//! it. What it serves is on its own disk, so that it goes on, and starts, while the registry is away.
+
+mod snapshot;
+mod upstream;
+
+pub(crate) use upstream::Upstream;
+
+use crate::{catalog::Catalog, catalog::Key};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rand::Rng;
+use snapshot::Snapshot;
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::{self, MissedTickBehavior};
+use wasmway_registry::{ArtifactStore, Changes, Digest, Function, NodeReport, VersionRecord};
+use wasmway_scheduler::{Scheduler, World};
+
+/// Functions that are made ready at once.
+const PREPARED_AT_ONCE: usize = 2;
+/// How often what could not be made ready is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(15);
+/// How often the snapshot is written, when something has changed.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often copies of components that nothing names any more are looked for.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The least time between two attempts to reach a registry that is away; it doubles with each that fails.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// The most.
+const BACK_OFF_MOST: Duration = Duration::from_secs(10);
+/// Failures that are told to the registry, and characters of each.
+const FAILURES_TOLD: usize = 20;
+const FAILURE_CHARACTERS: usize = 300;
+
+/// How far a node is.
+#[derive(Default)]
+pub(crate) struct Progress(Mutex<Standing>);
+
+#[derive(Default)]
+struct Standing {
+    /// Whether it has heard of a registry, now or before.
+    has_begun: bool,
+    /// Functions of its first hearing that are not ready yet.
+    to_prepare: usize,
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it still lacks before it should get requests. Later changes do not count: what was served before is served
+    /// until they are ready.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        let standing = self.lock();
+        if !standing.has_begun {
+            return Some("the registry has not been heard of yet, and no earlier snapshot of it is here".to_owned());
+        }
+        (standing.to_prepare > 0).then(|| format!("{} functions are still being compiled", standing.to_prepare))
+    }
+}
+
+/// What a node needs to follow a registry.
+pub(crate) struct Follower {
+    pub(crate) upstream: Upstream,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) artifacts: ArtifactStore,
+    /// The file that holds what is served.
+    pub(crate) snapshot: PathBuf,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
+/// What came of making a function ready, at the revision of its change.
+type Prepared = (Key, u64, Result<(), String>);
+
+/// What is known and done so far.
+#[derive(Default)]
+pub(crate) struct State {
+    /// Asked for up to here.
+    heard: u64,
+    /// What is served, each function as it was when it was last ready.
+    served: BTreeMap<Key, Function>,
+    /// What is to be served once it is ready.
+    pending: BTreeMap<Key, Function>,
+    queue: VecDeque<Key>,
+    /// What could not be made ready, and why.
+    failing: BTreeMap<Key, (Function, String)>,
+    /// Components that are known to be ready.
+    ready: HashSet<Digest>,
+    is_dirty: bool,
+}
+
+impl Follower {
+    /// Follows the registry for ever, from where [`Self::resume`] has left off.
+    pub(crate) async fn run(self, mut state: State) {
+        let mut preparing = FuturesUnordered::<BoxFuture<'_, Prepared>>::new();
+        let mut ticks = [RETRY_EVERY, WRITE_EVERY, TIDY_EVERY].map(time::interval);
+        ticks.iter_mut().for_each(|tick| tick.set_missed_tick_behavior(MissedTickBehavior::Delay));
+        let [mut retry, mut write, mut tidy] = ticks;
+        let mut failures = 0;
+        let mut asking = self.ask(&state, failures);
+        loop {
+            while preparing.len() < PREPARED_AT_ONCE
+                && let Some(key) = state.queue.pop_front()
+            {
+                let Some(function) = state.pending.get(&key).cloned() else { continue };
+                preparing.push(self.prepare(key, function).boxed());
+            }
+            tokio::select! {
+                answer = &mut asking => {
+                    failures = self.hear(&mut state, answer, failures).await;
+                    asking = self.ask(&state, failures);
+                }
+                Some(prepared) = preparing.next() => {
+                    self.finish(&mut state, prepared).await;
+                    if state.pending.is_empty() && failures == 0 {
+                        // So that the registry learns of it at once.
+                        asking = self.ask(&state, failures);
+                    }
+                }
+                _ = retry.tick() => state.try_again(),
+                _ = write.tick(), if state.is_dirty => state.is_dirty = !self.write(&state).await,
+                _ = tidy.tick() => self.tidy(&state).await,
+            }
+        }
+    }
+
+    /// Serves what was served when the process last ended.
+    pub(crate) async fn resume(&self) -> State {
+        let mut state = State::default();
+        match snapshot::read(&self.snapshot).await {
+            Ok(Some(Snapshot { revision, functions })) => {
+                tracing::info!(revision, functions = functions.len(), "serving what the last snapshot has");
+                state.heard = revision;
+                for function in functions {
+                    state.ready.extend(versions(&function).map(|version| version.digest));
+                    state.served.insert(key_of(&function), function);
+                }
+                self.catalog.apply(state.served.values().cloned().collect(), Vec::new()).await;
+                self.progress.lock().has_begun = true;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the snapshot cannot be read; waiting for the registry"),
+        }
+        state
+    }
+
+    /// Asks the registry for changes, after a while if it has failed to answer before: a while that differs from node to
+    /// node, so that they do not all come at once when it is back.
+    fn ask(&self, state: &State, failures: u32) -> BoxFuture<'_, anyhow::Result<Changes>> {
+        let (after, report) = (state.heard, self.report(state));
+        async move {
+            if failures > 0 {
+                let most = BACK_OFF.saturating_mul(1 << failures.min(10)).min(BACK_OFF_MOST);
+                let wait = rand::rng().random_range(most / 2..=most);
+                time::sleep(wait).await;
+            }
+            self.upstream.changes(after, report).await
+        }
+        .boxed()
+    }
+
+    fn report(&self, state: &State) -> NodeReport {
+        // What waits is not served yet, and what came before it is.
+        let waiting = state.pending.values().map(|function| function.revision).min();
+        let describe = |(key, (_, why)): (&Key, &(Function, String))| {
+            let why: String = why.chars().take(FAILURE_CHARACTERS).collect();
+            format!("{}/{}: {why}", key.0, key.1)
+        };
+        NodeReport {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            revision: waiting.map_or(state.heard, |first| state.heard.min(first.saturating_sub(1))),
+            failing: state.failing.iter().take(FAILURES_TOLD).map(describe).collect(),
+        }
+    }
+
+    /// Takes what the registry said. Answers how many times in a row it has failed to say anything.
+    async fn hear(&self, state: &mut State, answer: anyhow::Result<Changes>, failures: u32) -> u32 {
+        let mut changes = match answer {
+            Ok(changes) => changes,
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(error = format!("{error:#}"), "the registry does not answer; what is served stays");
+                }
+                return failures.saturating_add(1);
+            }
+        };
+        if failures > 0 {
+            tracing::info!("the registry answers again");
+        }
+        if changes.revision < state.heard {
+            tracing::warn!(
+                heard = state.heard,
+                revision = changes.revision,
+                "the registry's history is another one now; starting over"
+            );
+            match self.whole().await {
+                Ok(whole) => changes = state.forget_others(whole),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the registry does not answer");
+                    return 1;
+                }
+            }
+        }
+        state.heard = changes.revision;
+        let is_first = !self.progress.lock().has_begun;
+        let now = state.take(changes.functions, &changes.gone);
+        if !now.is_empty() || !changes.gone.is_empty() {
+            self.catalog.apply(now, changes.gone).await;
+            state.is_dirty = true;
+        }
+        let mut progress = self.progress.lock();
+        if is_first {
+            progress.to_prepare = state.pending.len();
+            progress.has_begun = !changes.more;
+        }
+        0
+    }
+
+    /// Everything that the registry has.
+    async fn whole(&self) -> anyhow::Result<Changes> {
+        let report = || self.report(&State::default());
+        let mut whole = self.upstream.changes(0, report()).await?;
+        while whole.more {
+            let page = self.upstream.changes(whole.revision, report()).await?;
+            whole.functions.extend(page.functions);
+            (whole.revision, whole.more) = (page.revision, page.more);
+        }
+        Ok(whole)
+    }
+
+    /// Gets the components of a function and compiles them, where that has not been done before.
+    async fn prepare(&self, key: Key, function: Function) -> Prepared {
+        for version in versions(&function) {
+            if let Err(error) = self.prepare_version(version).await {
+                return (key, function.revision, Err(format!("version {}: {error:#}", version.version)));
+            }
+        }
+        (key, function.revision, Ok(()))
+    }
+
+    async fn prepare_version(&self, version: &VersionRecord) -> anyhow::Result<()> {
+        let Some(world) = World::of_export(&version.world) else {
+            anyhow::bail!("this node does not know the world {}; upgrade it", version.world);
+        };
+        self.upstream.fetch(&version.digest, version.size, &self.artifacts).await?;
+        let path = self.artifacts.path(&version.digest);
+        self.scheduler.load(*version.digest.as_bytes(), world, &path).await?;
+        Ok(())
+    }
+
+    async fn finish(&self, state: &mut State, (key, revision, result): Prepared) {
+        {
+            let mut progress = self.progress.lock();
+            progress.to_prepare = progress.to_prepare.saturating_sub(1);
+        }
+        if state.pending.get(&key).is_none_or(|function| function.revision != revision) {
+            // It has changed again meanwhile, or is gone.
+            return;
+        }
+        let Some(function) = state.pending.remove(&key) else { return };
+        match result {
+            Ok(()) => {
+                state.ready.extend(versions(&function).map(|version| version.digest));
+                state.served.insert(key, function.clone());
+                self.catalog.apply(vec![function], Vec::new()).await;
+                state.is_dirty = true;
+            }
+            Err(why) => {
+                tracing::error!(namespace = %key.0, function = %key.1, why, "a change cannot be served here; what was served before stays");
+                state.failing.insert(key, (function, why));
+            }
+        }
+    }
+
+    /// True when it is written.
+    async fn write(&self, state: &State) -> bool {
+        let snapshot =
+            Snapshot { revision: self.report(state).revision, functions: state.served.values().cloned().collect() };
+        match snapshot::write(&self.snapshot, snapshot).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, "the snapshot cannot be written: after a restart an older state would be served");
+                false
+            }
+        }
+    }
+
+    async fn tidy(&self, state: &State) {
+        let all = state.served.values().chain(state.pending.values());
+        let needed: HashSet<Digest> = all.flat_map(versions).map(|version| version.digest).collect();
+        if let Err(error) = self.artifacts.forget_copies(|digest| needed.contains(digest)).await {
+            tracing::warn!(%error, "copies of components that are not needed any more cannot be removed");
+        }
+    }
+}
+
+impl State {
+    /// Takes changes over: answers the functions that can be served as they are, since their components are ready.
+    fn take(&mut self, functions: Vec<Function>, gone: &[Key]) -> Vec<Function> {
+        for key in gone {
+            self.served.remove(key);
+            self.pending.remove(key);
+            self.failing.remove(key);
+        }
+        let mut now = Vec::new();
+        for function in functions {
+            let key = key_of(&function);
+            self.failing.remove(&key);
+            if versions(&function).all(|version| self.ready.contains(&version.digest)) {
+                self.pending.remove(&key);
+                self.served.insert(key, function.clone());
+                now.push(function);
+            } else {
+                self.queue.push_back(key.clone());
+                self.pending.insert(key, function);
+            }
+        }
+        now
+    }
+
+    /// Makes of everything that there is the changes that lead there: what is not in it is gone.
+    fn forget_others(&self, mut whole: Changes) -> Changes {
+        let there: HashSet<Key> = whole.functions.iter().map(key_of).collect();
+        let known = self.served.keys().chain(self.pending.keys()).chain(self.failing.keys());
+        let gone: HashSet<Key> = known.filter(|key| !there.contains(*key)).cloned().collect();
+        whole.gone = gone.into_iter().collect();
+        whole
+    }
+
+    /// Tries what has failed once more.
+    fn try_again(&mut self) {
+        for (key, (function, _)) in std::mem::take(&mut self.failing) {
+            self.queue.push_back(key.clone());
+            self.pending.insert(key, function);
+        }
+    }
+}
+
+fn key_of(function: &Function) -> Key {
+    (function.namespace.clone(), function.name.clone())
+}
+
+/// The versions of a function that get requests.
+fn versions(function: &Function) -> impl Iterator<Item = &VersionRecord> {
+    let others = function.split.iter().flat_map(|split| split.shares.iter().map(|(version, _)| version));
+    std::iter::once(&function.active).chain(others.filter(|version| !version.active))
+}

@@ -1,0 +1,45 @@
+//! What a node serves, on its disk.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+use wasmway_registry::Function;
+
+/// Everything that is served, at one revision of the registry.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Snapshot {
+    pub(super) revision: u64,
+    pub(super) functions: Vec<Function>,
+}
+
+/// Reads the snapshot in the file `path`; `None` if there is none.
+pub(super) async fn read(path: &Path) -> io::Result<Option<Snapshot>> {
+    let path = path.to_owned();
+    blocking(move || match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    })
+    .await
+}
+
+/// Writes the snapshot: the file is the whole old one or the whole new one, whatever happens.
+pub(super) async fn write(path: &Path, snapshot: Snapshot) -> io::Result<()> {
+    let path = path.to_owned();
+    blocking(move || {
+        let scratch: PathBuf = path.with_extension("new");
+        let mut file = io::BufWriter::new(fs::File::create(&scratch)?);
+        serde_json::to_writer(&mut file, &snapshot)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        fs::rename(scratch, path)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,93 @@
+//! The nodes that serve functions, as they say of themselves.
+
+use futures::TryFutureExt;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use super::Registry;
+use super::rows::read;
+use crate::database::on;
+use crate::error::RegistryError;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its name, the same after a restart.
+    pub name: String,
+    /// Where it is called.
+    pub address: String,
+    /// The revision up to which it serves everything but what is in `failing`.
+    pub revision: u64,
+    /// What it cannot serve, and why.
+    pub failing: Vec<String>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it said last.
+    pub report: NodeReport,
+    /// When.
+    pub seen_at: Timestamp,
+}
+
+#[derive(FromRow)]
+struct NodeRow {
+    name: String,
+    address: String,
+    revision: i64,
+    failing: String,
+    seen_at: i64,
+}
+
+impl Registry {
+    /// Writes down what a node says of itself, over what it said before.
+    pub async fn report_node(&self, report: &NodeReport) -> Result<(), RegistryError> {
+        // A text that serde made of texts.
+        let failing = serde_json::to_string(&report.failing).expect("JSON can hold it");
+        let revision = i64::try_from(report.revision).unwrap_or(i64::MAX);
+        let mut transaction = self.shared.database.note().await?;
+        on!(&mut transaction, connection => sqlx::query(
+            "INSERT INTO nodes (name, address, revision, failing, seen_at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (name) DO UPDATE SET address = excluded.address, revision = excluded.revision, \
+             failing = excluded.failing, seen_at = excluded.seen_at",
+        )
+        .bind(&report.name)
+        .bind(&report.address)
+        .bind(revision)
+        .bind(&failing)
+        .bind(Timestamp::now().as_microsecond())
+        .execute(connection).map_ok(drop))?;
+        transaction.commit().await
+    }
+
+    /// All nodes by name that were heard of since `since`. Those that were not are forgotten.
+    pub async fn nodes(&self, since: Timestamp) -> Result<Vec<Node>, RegistryError> {
+        let mut transaction = self.shared.database.note().await?;
+        on!(&mut transaction, connection => sqlx::query("DELETE FROM nodes WHERE seen_at < $1")
+            .bind(since.as_microsecond())
+            .execute(connection).map_ok(drop))?;
+        let rows: Vec<NodeRow> = on!(&mut transaction, connection => sqlx::query_as(
+            "SELECT name, address, revision, failing, seen_at FROM nodes ORDER BY name",
+        )
+        .fetch_all(connection))?;
+        transaction.commit().await?;
+        rows.into_iter().map(NodeRow::record).collect()
+    }
+}
+
+impl NodeRow {
+    fn record(self) -> Result<Node, RegistryError> {
+        let holder = format!("the node {}", self.name);
+        Ok(Node {
+            report: NodeReport {
+                name: self.name,
+                address: self.address,
+                revision: read("revision", &holder, self.revision.try_into())?,
+                failing: read("list of failures", &holder, serde_json::from_str(&self.failing))?,
+            },
+            seen_at: read("time", &holder, Timestamp::from_microsecond(self.seen_at))?,
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Requests that are split over versions.
+
+use wasmway_registry::{Function, NewVersion, RegistryError, Sticky};
+
+use crate::harness::{TestRegistry, parse};
+
+async fn three_versions() -> TestRegistry {
+    let registry = TestRegistry::new().await;
+    for component in ["one", "two", "three"] {
+        registry.deploy("hello", component, "").await;
+    }
+    registry
+}
+
+fn shares(function: &Function) -> Vec<(u32, u32)> {
+    let shares = function.split.as_ref().map(|split| split.shares.as_slice()).unwrap_or_default();
+    shares.iter().map(|(version, weight)| (version.version.get(), *weight)).collect()
+}
+
+#[tokio::test]
+async fn a_split_says_who_gets_how_much_and_who_leads() {
+    let registry = three_versions().await;
+    let before = registry.revision().await;
+    let sticky: Sticky = "header:X-User".parse().unwrap();
+    let function = registry.split_sticky("hello", &[(3, 90), (1, 10), (2, 0)], Some(sticky.clone())).await.unwrap();
+    assert_eq!(shares(&function), [(1, 10), (3, 90)]);
+    assert_eq!(function.active.version.get(), 3);
+    assert_eq!(function.split.as_ref().unwrap().sticky, Some(Sticky::Header("x-user".to_owned())));
+    let active: Vec<bool> = function.split.as_ref().unwrap().shares.iter().map(|(version, _)| version.active).collect();
+    assert_eq!(active, [false, true]);
+    assert_eq!(registry.revision().await, before + 1);
+    assert_eq!(registry.function("hello").await, Some(function.clone()));
+    let changed = registry.registry.changes(before).await.unwrap().functions;
+    assert_eq!(changed.as_slice(), std::slice::from_ref(&function));
+    let (namespace, _) = parse("hello");
+    assert_eq!(registry.registry.functions(&namespace, None, 10).await.unwrap(), [function]);
+
+    let function = registry.split("hello", &[(1, 60), (3, 40)]).await.unwrap();
+    assert_eq!((function.active.version.get(), function.split.unwrap().sticky), (1, None));
+    let tie = registry.split("hello", &[(3, 50), (1, 50)]).await.unwrap();
+    assert_eq!(tie.active.version.get(), 1, "of two the one that is active");
+}
+
+#[tokio::test]
+async fn all_for_one_version_ends_a_split() {
+    let registry = three_versions().await;
+    registry.split("hello", &[(3, 90), (1, 10)]).await.unwrap();
+    let promoted = registry.split("hello", &[(1, 1)]).await.unwrap();
+    assert_eq!((promoted.active.version.get(), shares(&promoted)), (1, vec![]));
+    assert_eq!(registry.rollback("hello", None).await.unwrap().active.version.get(), 3);
+}
+
+#[tokio::test]
+async fn going_back_ends_a_split_first() {
+    let registry = three_versions().await;
+    registry.split("hello", &[(3, 90), (1, 10)]).await.unwrap();
+    let back = registry.rollback("hello", None).await.unwrap();
+    assert_eq!((back.active.version.get(), shares(&back)), (3, vec![]));
+    assert_eq!(registry.rollback("hello", None).await.unwrap().active.version.get(), 2);
+
+    registry.split("hello", &[(2, 90), (1, 10)]).await.unwrap();
+    let same = registry.rollback("hello", Some(2)).await.unwrap();
+    assert_eq!((same.active.version.get(), shares(&same)), (2, vec![]));
+}
+
+#[tokio::test]
+async fn a_deploy_ends_a_split_and_one_with_a_part_makes_one() {
+    let registry = three_versions().await;
+    registry.split("hello", &[(3, 90), (1, 10)]).await.unwrap();
+    let deployed = registry.deploy("hello", "three", "").await;
+    assert!(!deployed.created);
+    assert_eq!((deployed.function.active.version.get(), shares(&deployed.function)), (3, vec![]));
+
+    let canary = |component: &'static [u8], traffic| {
+        let (registry, (namespace, name)) = (&registry, parse("hello"));
+        async move {
+            let new = NewVersion {
+                namespace,
+                name,
+                digest: registry.store(component).await,
+                size: component.len() as u64,
+                world: String::new(),
+                imports: Vec::new(),
+                manifest: Default::default(),
+                traffic,
+            };
+            registry.registry.deploy(new).await.unwrap()
+        }
+    };
+    let deployed = canary(b"four", 20).await;
+    assert_eq!((deployed.version.get(), deployed.function.active.version.get()), (4, 3));
+    assert_eq!(shares(&deployed.function), [(3, 80), (4, 20)]);
+    let silent = canary(b"five", 0).await;
+    assert_eq!((silent.version.get(), silent.function.active.version.get()), (5, 3));
+    assert_eq!(shares(&silent.function), []);
+    let leads = canary(b"five", 70).await;
+    assert_eq!((leads.created, leads.function.active.version.get()), (false, 5));
+}
+
+#[tokio::test]
+async fn what_cannot_be_split_is_refused_and_changes_nothing() {
+    let registry = three_versions().await;
+    let before = registry.registry.changes(0).await.unwrap();
+    for weights in [&[][..], &[(1, 0)], &[(1, 1), (2, 1_000_001)]] {
+        let error = registry.split("hello", weights).await.unwrap_err();
+        assert!(matches!(error, RegistryError::BadTraffic(_)), "{error:?}");
+    }
+    let many: Vec<_> = (1..=11).map(|version| (version, 1)).collect();
+    assert!(matches!(registry.split("hello", &many).await, Err(RegistryError::BadTraffic(_))));
+    assert!(matches!(registry.split("hello", &[(1, 1), (9, 1)]).await, Err(RegistryError::VersionNotFound { .. })));
+    assert!(matches!(registry.split("nobody", &[(1, 1)]).await, Err(RegistryError::FunctionNotFound { .. })));
+    assert_eq!(registry.registry.changes(0).await.unwrap(), before);
+    assert!(registry.delete("hello").await);
+}
+
+#[tokio::test]
+async fn a_function_with_a_split_can_be_deleted() {
+    let registry = three_versions().await;
+    registry.split("hello", &[(3, 90), (1, 10)]).await.unwrap();
+    assert!(registry.delete("hello").await);
+    let again = registry.deploy("hello", "one", "").await;
+    assert_eq!((again.version.get(), shares(&again.function)), (4, vec![]));
+}
+
+#[test]
+fn what_a_split_goes_by_is_written_in_one_way() {
+    for good in ["header:x-user", "cookie:SESSION"] {
+        assert_eq!(good.parse::<Sticky>().unwrap().to_string(), good);
+    }
+    for bad in ["", "header", "header:", "header:a b", "query:x", "cookie:a=b"] {
+        assert!(bad.parse::<Sticky>().is_err(), "{bad:?}");
+    }
+    assert!(format!("cookie:{}", "a".repeat(65)).parse::<Sticky>().is_err());
+}
