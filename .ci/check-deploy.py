@@ -4,6 +4,7 @@
 - Every PromQL expression of the Grafana dashboards parses.
 - Every metric that a dashboard or a rule names is one that the platform declares.
 - docker-compose.yml mounts only files that exist, and publishes nothing but the data plane beyond loopback.
+- What the load balancer and Prometheus look for are services of docker-compose.yml.
 """
 
 import json
@@ -73,13 +74,30 @@ def compose_errors(compose):
                 yield f"docker-compose.yml: {name} publishes {port} to other machines"
 
 
+def address_errors(compose):
+    """Hosts that are no services, and gateways and registries that are left out."""
+    balancer = (ROOT / "deploy/haproxy/haproxy.cfg").read_text()
+    prometheus = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    targets = [t for job in prometheus["scrape_configs"] for config in job["static_configs"] for t in config["targets"]]
+    found = {
+        "haproxy.cfg": set(re.findall(r"^ *server \S+ ([\w-]+):\d+", balancer, re.MULTILINE)),
+        "prometheus.yml": {target.split(":")[0] for target in targets} - {"localhost"},
+    }
+    nodes = {name for name in compose["services"] if name.startswith(("gateway-", "registry-"))}
+    for file, hosts in found.items():
+        if hosts != nodes:
+            yield f"{file} has {sorted(hosts)}, docker-compose.yml {sorted(nodes)}"
+
+
 def main():
     dashboard_expressions = [e for file in DASHBOARDS for e in expressions(json.loads(file.read_text()))]
     rule_expressions = [e for file in RULES for e in expressions(yaml.safe_load(file.read_text()))]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     errors = [
         *parse_errors(dashboard_expressions),
         *undeclared_metrics(dashboard_expressions + rule_expressions),
-        *compose_errors(yaml.safe_load((ROOT / "docker-compose.yml").read_text())),
+        *compose_errors(compose),
+        *address_errors(compose),
     ]
     for error in errors:
         print(error, file=sys.stderr)
