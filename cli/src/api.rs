@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
+use wasmway_registry::Difference;
 
 /// A function as it is served now.
 #[derive(Debug, Deserialize)]
@@ -54,6 +55,15 @@ impl fmt::Display for Traffic {
             None => Ok(()),
         }
     }
+}
+
+/// What a deploy would change.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) version: Option<u32>,
+    pub(crate) component_changes: bool,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) grows: bool,
 }
 
 /// The nodes of a fleet.

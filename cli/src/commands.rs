@@ -9,6 +9,7 @@ pub(crate) mod invoke;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod nodes;
+mod plan;
 pub(crate) mod promote;
 pub(crate) mod rollback;
 pub(crate) mod show;

@@ -16,7 +16,7 @@ pub(crate) struct Project {
 }
 
 /// A `wasmway.toml` that has been read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProjectManifest {
     /// As it is written, which is how it is sent.
     pub(crate) text: String,

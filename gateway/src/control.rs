@@ -8,6 +8,7 @@ mod health;
 mod logs;
 mod nodes;
 mod openapi;
+mod plan;
 mod target;
 mod traffic;
 mod upload;
@@ -82,7 +83,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<
         .routes(routes!(traffic::set))
         .routes(routes!(nodes::list))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
-        .merge(OpenApiRouter::new().routes(routes!(deploy::deploy)).layer(DefaultBodyLimit::disable()))
+        .merge(uploads())
         .with_state(plane.clone())
         .merge(observing(journals))
         .split_for_parts();
@@ -96,6 +97,11 @@ pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<
 pub(crate) fn node_router(journals: Journals, health: Arc<Health>, nodes: Arc<Guard>) -> Router {
     let (api, _) = observing(journals).split_for_parts();
     finish(api.layer(middleware::from_fn_with_state(nodes, auth::check)), health)
+}
+
+/// What takes components, which have a limit of their own.
+fn uploads() -> OpenApiRouter<Arc<ControlPlane>> {
+    OpenApiRouter::new().routes(routes!(deploy::deploy)).routes(routes!(plan::plan)).layer(DefaultBodyLimit::disable())
 }
 
 fn observing(journals: Journals) -> OpenApiRouter {

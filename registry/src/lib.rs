@@ -8,6 +8,7 @@
 
 mod artifacts;
 mod database;
+mod difference;
 mod digest;
 mod durable;
 mod error;
@@ -18,6 +19,7 @@ mod registry;
 
 pub use artifacts::{Artifact, ArtifactError, ArtifactStore, Bucket, Sealed, Upload};
 pub use database::PostgresUrl;
+pub use difference::{Difference, differences};
 pub use digest::{Digest, DigestError, DigestWriter};
 pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};

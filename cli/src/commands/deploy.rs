@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use wasmway_registry::FunctionName;
 
-use super::nodes;
 use super::upload::Upload;
+use super::{nodes, plan};
 use crate::api::Function;
 use crate::cli::Globals;
 use crate::client::Client;
@@ -41,6 +41,15 @@ pub(crate) struct Deploy {
     /// Percent of the function's requests that the new version gets; the active one keeps the others
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
     traffic: u32,
+    /// Show what would change, and deploy nothing
+    #[arg(long)]
+    plan: bool,
+    /// Refuse to deploy what would let the function do or use more than it can now
+    #[arg(long, value_name = "WHAT", value_enum)]
+    require_approval: Option<Approval>,
+    /// The growth that is refused otherwise is wanted
+    #[arg(long, requires = "require_approval")]
+    approve: bool,
     /// Wait until every gateway of a fleet serves it
     #[arg(long)]
     wait: bool,
@@ -49,10 +58,29 @@ pub(crate) struct Deploy {
     wait_timeout: Duration,
 }
 
+/// What a deploy needs approval for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Approval {
+    /// Imports, origins, routes and limits that the version before did not have.
+    Capabilities,
+}
+
 pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Failure> {
     let project = Project::find(&arguments.path)?;
     let name = project.name(arguments.name.as_ref())?;
     let client = Client::new(globals)?;
+    if arguments.plan || (arguments.require_approval.is_some() && !arguments.approve) {
+        let answer = plan::ask(&client, &name, &project).await?;
+        if arguments.plan {
+            plan::show(&name, &answer, globals.output)?;
+        }
+        if arguments.require_approval.is_some() && !arguments.approve {
+            plan::refuse_growth(&answer)?;
+        }
+        if arguments.plan {
+            return Ok(());
+        }
+    }
     let upload = Upload::open(&project.component).await?;
     let progress = upload.progress.clone();
     let request = client.function(Method::PUT, &name, "").query(&[("traffic", arguments.traffic)]);
@@ -83,7 +111,7 @@ pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Fail
 }
 
 /// A component alone is the body; with a manifest, both are parts of a form.
-fn with_content(
+pub(super) fn with_content(
     request: RequestBuilder,
     upload: Upload,
     manifest: Option<ProjectManifest>,

@@ -218,3 +218,48 @@ async fn an_example_rides_along() {
     let printed = printed.await;
     assert!(printed.ends_with(&format!("example       curl {}/hello/\n", platform.process().run().data)), "{printed}");
 }
+
+#[tokio::test]
+async fn what_a_deploy_would_change_is_shown_and_growth_can_be_refused() {
+    let platform = Platform::start().await;
+    let folder = platform.scratch().join("shop");
+    fs::create_dir(&folder).unwrap();
+    let project = |guest: &str, manifest: &str| {
+        fs::write(folder.join("shop.wasm"), crate::harness::guest(guest)).unwrap();
+        fs::write(folder.join("wasmway.toml"), manifest).unwrap();
+    };
+    let component = folder.join("shop.wasm").display().to_string();
+    let run = |more: &[&str]| {
+        let mut command = binary();
+        command.args(["deploy", &component, "--server", platform.control_url(), "--token", &platform.token()]);
+        let output = command.args(more).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    project("hello", "[limits]\nmemory = \"64MiB\"");
+    let (done, said) = run(&["--plan"]);
+    assert!(done && said.contains("a new function") && said.contains("limits.memory"), "{said}");
+    platform.api(reqwest::Method::GET, "/functions/shop").await.expect(404);
+    assert!(run(&["--require-approval", "capabilities"]).0, "less memory and no capability is no growth");
+
+    project("outbound", "[limits]\nmemory = \"256MiB\"\n[outbound]\nallow = [\"https://api.example.com\"]");
+    let (done, said) = run(&["--plan"]);
+    assert!(done, "{said}");
+    for word in [
+        "now v1, another component",
+        "wasi:http/outgoing-handler@",
+        "64MiB",
+        "256MiB",
+        "https://api.example.com",
+        "GROWS",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let (done, said) = run(&["--require-approval", "capabilities"]);
+    assert!(!done && said.contains("outgoing-handler") && said.contains("--approve"), "{said}");
+    assert_eq!(platform.function("shop").await["version"], 1);
+    let (done, said) = run(&["--require-approval", "capabilities", "--approve"]);
+    assert!(done && said.contains("deployed shop v2"), "{said}");
+    let (done, said) = run(&["--plan"]);
+    assert!(done && said.contains("the same component") && said.contains("nothing else would change"), "{said}");
+}

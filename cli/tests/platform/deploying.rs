@@ -171,6 +171,7 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/versions",
         "/api/v1/functions/{name}/versions/{version}",
         "/api/v1/functions/{name}/versions/{version}/component",
+        "/api/v1/functions/{name}/plan",
         "/api/v1/functions/{name}/rollback",
         "/api/v1/functions/{name}/traffic",
         "/api/v1/functions/{name}/logs",

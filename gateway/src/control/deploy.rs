@@ -115,7 +115,7 @@ pub(super) struct Deployment {
 }
 
 /// Checks the manifest against the request and the node.
-fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) -> Result<(), Problem> {
+pub(super) fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) -> Result<(), Problem> {
     if let Some(name) = &manifest.name
         && *name != target.name
     {
@@ -135,7 +135,7 @@ fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) -> Result<(
 
 /// Finds out what the component is, and makes it ready to run. What was deployed in this namespace before
 /// is known already; what others have deployed is nobody's business, not even by how long a deploy takes.
-async fn prepare(
+pub(super) async fn prepare(
     plane: &ControlPlane,
     target: &Target,
     component: &Sealed,
