@@ -1,5 +1,5 @@
-//! Builds the crate again when a migration is added: the migrations are part of it.
+//! Has the crate built again when a migration comes: `sqlx::migrate!` notices only those that were there before.
 
 fn main() {
-    println!("cargo:rerun-if-changed=../migrations/sqlite");
+    println!("cargo:rerun-if-changed=../migrations");
 }

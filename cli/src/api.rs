@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
-use wasmway_registry::Difference;
+use wasmway_registry::{Difference, Quota, Trial};
 
 /// A function as it is served now.
 #[derive(Debug, Deserialize)]
@@ -39,8 +39,10 @@ pub(crate) struct Function {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Traffic {
     pub(crate) weights: BTreeMap<u32, u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sticky: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trial: Option<Trial>,
 }
 
 impl fmt::Display for Traffic {
@@ -50,10 +52,13 @@ impl fmt::Display for Traffic {
             let percent = f64::from(*weight) * 100.0 / sum as f64;
             write!(f, "{}v{version} {percent:.1}%", if place == 0 { "" } else { ", " })?;
         }
-        match &self.sticky {
-            Some(sticky) => write!(f, ", by {sticky}"),
-            None => Ok(()),
+        if let Some(sticky) = &self.sticky {
+            write!(f, ", by {sticky}")?;
         }
+        if self.trial.is_some() {
+            f.write_str(", on trial")?;
+        }
+        Ok(())
     }
 }
 
@@ -64,6 +69,63 @@ pub(crate) struct Plan {
     pub(crate) component_changes: bool,
     pub(crate) differences: Vec<Difference>,
     pub(crate) grows: bool,
+}
+
+/// All namespaces.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamespaceList {
+    pub(crate) namespaces: Vec<NamespaceView>,
+}
+
+/// A namespace with what it has and may have.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NamespaceView {
+    pub(crate) name: String,
+    pub(crate) functions: u64,
+    pub(crate) component_bytes: u64,
+    pub(crate) quota: Quota,
+}
+
+/// All tokens.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TokenList {
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// A token, without its secret.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Token {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+}
+
+/// A token that was made.
+#[derive(Deserialize)]
+pub(crate) struct CreatedToken {
+    pub(crate) secret: String,
+}
+
+/// A part of the log of changes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditPage {
+    pub(crate) entries: Vec<AuditEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditEntry {
+    pub(crate) id: i64,
+    pub(crate) at: Timestamp,
+    pub(crate) author: String,
+    pub(crate) address: String,
+    pub(crate) action: String,
+    pub(crate) subject: String,
+    pub(crate) before: Option<String>,
+    pub(crate) after: Option<String>,
 }
 
 /// The nodes of a fleet.

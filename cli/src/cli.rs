@@ -66,6 +66,10 @@ pub(crate) enum Verb {
     Logs(commands::logs::Logs),
     Invocations(commands::invocations::Invocations),
     Nodes(commands::nodes::Nodes),
+    Namespaces(commands::namespace::Namespaces),
+    Quota(commands::namespace::SetQuota),
+    Token(commands::token::Tokens),
+    Audit(commands::audit::Audit),
     Config(commands::config::Config),
     Completions(commands::completions::Completions),
     /// Compiles one component, fed by the server that started it

@@ -1,5 +1,6 @@
 //! The commands that talk to a platform, or about this program; one file each.
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete;
@@ -8,11 +9,13 @@ pub(crate) mod invocations;
 pub(crate) mod invoke;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod namespace;
 pub(crate) mod nodes;
 mod plan;
 pub(crate) mod promote;
 pub(crate) mod rollback;
 pub(crate) mod show;
+pub(crate) mod token;
 pub(crate) mod traffic;
 mod upload;
 pub(crate) mod versions;

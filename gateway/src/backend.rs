@@ -1,11 +1,14 @@
 //! What answers a request for a function: its version, or one of several among which its requests are split.
 
-use crate::route_table::Served;
+use crate::{
+    route_table::Served,
+    trial::{Reported, Tally},
+};
 use http::{HeaderMap, header};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use wasmway_registry::Sticky;
+use wasmway_registry::{FunctionName, Namespace, Split, Sticky, TakeBack, Trial, Version};
 
 /// The versions of a function that are served.
 #[derive(Clone)]
@@ -19,19 +22,40 @@ pub(crate) enum Backend {
 pub(crate) struct SplitBackend {
     /// The version whose routes count.
     leader: Arc<Served>,
-    /// Each with the sum of its weight and those before it.
-    shares: Vec<(u64, Arc<Served>)>,
+    shares: Vec<Share>,
     sticky: Option<Sticky>,
+    trial: Option<Trial>,
+    reported: Reported,
+    /// What it was made from.
+    of: (Namespace, FunctionName, u64),
+}
+
+/// What one version gets.
+struct Share {
+    /// The sum of its weight and those before it.
+    upto: u64,
+    version: Version,
+    served: Arc<Served>,
+    tally: Arc<Tally>,
 }
 
 impl Backend {
-    pub(crate) fn split(leader: Arc<Served>, weights: Vec<(Arc<Served>, u32)>, sticky: Option<Sticky>) -> Self {
-        let mut sum = 0;
-        let shares = weights.into_iter().map(|(served, weight)| {
-            sum += u64::from(weight);
-            (sum, served)
+    /// Splits requests over the versions of `split`, which are served as `serve` says.
+    pub(crate) fn split(
+        leader: Arc<Served>,
+        split: &Split,
+        of: (Namespace, FunctionName, u64),
+        serve: impl Fn(&wasmway_registry::VersionRecord) -> Option<Arc<Served>>,
+    ) -> Self {
+        let mut upto = 0;
+        let shares = split.shares.iter().filter_map(|(version, weight)| {
+            let served = if version.active { leader.clone() } else { serve(version)? };
+            upto += u64::from(*weight);
+            Some(Share { upto, version: version.version, served, tally: Arc::default() })
         });
-        Self::Split(Arc::new(SplitBackend { leader, shares: shares.collect(), sticky }))
+        let shares = shares.collect();
+        let (sticky, trial) = (split.sticky.clone(), split.trial);
+        Self::Split(Arc::new(SplitBackend { leader, shares, sticky, trial, reported: Reported::default(), of }))
     }
 
     /// The version that stands for the function.
@@ -47,28 +71,52 @@ impl Backend {
         let is_it = |served: &&Arc<Served>| served.function.version() == number;
         match self {
             Self::One(served) => Some(served).filter(is_it),
-            Self::Split(split) => split.shares.iter().map(|(_, served)| served).find(is_it),
+            Self::Split(split) => split.shares.iter().map(|share| &share.served).find(is_it),
         }
     }
 
-    /// The version that answers a request with these headers.
-    pub(crate) fn choose(&self, headers: &HeaderMap) -> &Arc<Served> {
+    /// The version that answers a request with these headers, and where its requests are counted if several have a part.
+    pub(crate) fn choose(&self, headers: &HeaderMap) -> (&Arc<Served>, Option<&Arc<Tally>>) {
         match self {
-            Self::One(served) => served,
-            Self::Split(split) => split.choose(headers),
+            Self::One(served) => (served, None),
+            Self::Split(split) => match split.choose(headers) {
+                Some(share) => (&share.served, Some(&share.tally)),
+                None => (&split.leader, None),
+            },
         }
     }
 }
 
 impl SplitBackend {
-    fn choose(&self, headers: &HeaderMap) -> &Arc<Served> {
-        let Some((sum, _)) = self.shares.last() else { return &self.leader };
+    fn choose(&self, headers: &HeaderMap) -> Option<&Share> {
+        let sum = self.shares.last()?.upto;
         let point = match self.sticky.as_ref().and_then(|sticky| known_by(sticky, headers)) {
-            Some(client) => point_of(client, *sum),
-            None => rand::rng().random_range(0..*sum),
+            Some(client) => point_of(client, sum),
+            None => rand::rng().random_range(0..sum),
         };
-        let share = self.shares.iter().find(|(upto, _)| point < *upto);
-        share.map_or(&self.leader, |(_, served)| served)
+        self.shares.iter().find(|share| point < share.upto)
+    }
+
+    pub(crate) fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()
+    }
+
+    pub(crate) fn reported(&self) -> &Reported {
+        &self.reported
+    }
+
+    /// How the active version does, and how each of the others.
+    pub(crate) fn on_trial(&self) -> Option<(&Tally, Vec<(Version, &Tally)>)> {
+        let is_leader = |share: &&Share| Arc::ptr_eq(&share.served, &self.leader);
+        let leader = self.shares.iter().find(is_leader)?;
+        let others = self.shares.iter().filter(|share| !is_leader(share)).map(|share| (share.version, &*share.tally));
+        Some((&leader.tally, others.collect()))
+    }
+
+    /// The case against a version.
+    pub(crate) fn case(&self, version: Version, why: String) -> TakeBack {
+        let (namespace, name, revision) = self.of.clone();
+        TakeBack { namespace, name, version, revision, why }
     }
 }
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Mutex;
 use wasmway_registry::{
-    self as registry, ArtifactStore, FunctionName, Namespace, Registry, RegistryError, Split, VersionRecord,
+    self as registry, ArtifactStore, FunctionName, Namespace, Registry, RegistryError, VersionRecord,
 };
 use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
 
@@ -108,12 +108,9 @@ impl Catalog {
             same.or_else(|| self.serve(function, version, journal.clone()).map(Arc::new))
         };
         let leader = serve(&function.active)?;
-        let Some(Split { shares, sticky }) = &function.split else { return Some(Backend::One(leader)) };
-        let shares = shares.iter().filter_map(|(version, weight)| {
-            let served = if version.active { Some(leader.clone()) } else { serve(version) };
-            Some((served?, *weight))
-        });
-        Some(Backend::split(leader.clone(), shares.collect(), sticky.clone()))
+        let Some(split) = &function.split else { return Some(Backend::One(leader)) };
+        let of = (function.namespace.clone(), function.name.clone(), function.revision);
+        Some(Backend::split(leader, split, of, serve))
     }
 
     /// A version of a function as the data plane needs it.

@@ -6,10 +6,12 @@ mod deploy;
 mod functions;
 mod health;
 mod logs;
+mod namespaces;
 mod nodes;
 mod openapi;
 mod plan;
 mod target;
+mod tokens;
 mod traffic;
 mod upload;
 mod versions;
@@ -19,7 +21,7 @@ use attempts::Attempts;
 pub(crate) use auth::Guard;
 pub(crate) use health::Health;
 pub(crate) use logs::Journals;
-pub(crate) use nodes::Poll;
+pub(crate) use nodes::{Poll, Verdict};
 
 use crate::{
     catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem,
@@ -36,7 +38,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wasmway_registry::{ArtifactError, Registry, RegistryError};
+use wasmway_registry::{ArtifactError, Author, Registry, RegistryError, TakeBack};
 use wasmway_scheduler::Scheduler;
 
 /// What the control plane works with.
@@ -65,6 +67,17 @@ impl ControlPlane {
         }
         self.revisions.look(&self.registry).await
     }
+
+    /// Takes a version on trial back, as the node `by` has found that it does worse.
+    pub(crate) async fn take_back(&self, case: &TakeBack, by: &str) -> anyhow::Result<()> {
+        let author = Author { name: format!("trial on {by}"), address: String::new(), request_id: String::new() };
+        if self.registry.take_back(case, &author).await? {
+            let TakeBack { namespace, name, version, why, .. } = case;
+            tracing::warn!(%namespace, function = %name, %version, why, "took a version back");
+            self.publish().await?;
+        }
+        Ok(())
+    }
 }
 
 /// Bytes of a body other than a component's.
@@ -82,6 +95,11 @@ pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<
         .routes(routes!(versions::rollback))
         .routes(routes!(traffic::set))
         .routes(routes!(nodes::list))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::audit))
+        .routes(routes!(namespaces::list))
+        .routes(routes!(namespaces::set_quota))
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES))
         .merge(uploads())
         .with_state(plane.clone())
@@ -126,8 +144,9 @@ fn finish(api: Router, health: Arc<Health>) -> Router {
 }
 
 /// Gives every answer an id, and every problem the same.
-async fn identify(request: Request, next: middleware::Next) -> Response {
+async fn identify(mut request: Request, next: middleware::Next) -> Response {
     let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
     let (version, has_body) = (request.version(), !request.body().is_end_stream());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -192,6 +211,13 @@ impl From<RegistryError> for Problem {
             }
             E::BadTraffic(detail) => {
                 Problem::platform(StatusCode::BAD_REQUEST, "bad-traffic", "Traffic cannot be split so", detail)
+            }
+            E::QuotaExceeded { .. } => {
+                let detail = format!("{error}; delete something, or have the quota raised");
+                Problem::platform(StatusCode::FORBIDDEN, "quota-exceeded", "The quota is used up", detail)
+            }
+            E::BadToken(detail) => {
+                Problem::platform(StatusCode::BAD_REQUEST, "bad-token", "No such token can be made", detail)
             }
             E::Unavailable(_) | E::Artifact(ArtifactError::Bucket { .. }) => {
                 Problem::unavailable(anyhow::Error::new(error))

@@ -5,6 +5,7 @@ use crate::{
     journal::{InvocationDetail, InvocationRecord, RequestLog},
     pace::Verdict,
     problem::Problem,
+    trial::Tally,
 };
 use http::Method;
 use jiff::Timestamp;
@@ -15,6 +16,8 @@ use wasmway_scheduler::{Blame, Failure, Outcome, Receipt};
 pub(crate) struct Ending {
     pub(crate) log: Arc<RequestLog>,
     pub(crate) access_log: Arc<AccessLog>,
+    /// Where the requests of its version are counted, if several have a part.
+    pub(crate) tally: Option<Arc<Tally>>,
     /// What became of the client that sends the body.
     pub(crate) client: Verdict,
     pub(crate) time: Timestamp,
@@ -25,7 +28,7 @@ pub(crate) struct Ending {
 
 impl Ending {
     pub(crate) fn record(self, mut receipt: Receipt) {
-        let Self { log, access_log, client, time, method, path } = self;
+        let Self { log, access_log, tally, client, time, method, path } = self;
         if client.is_too_slow() {
             // Whatever the function made of a body that broke off was the client's doing.
             receipt.failure = Some(Failure::RequestTooSlow);
@@ -35,6 +38,9 @@ impl Ending {
         }
         log.served.metrics.observe(&receipt);
         let outcome = receipt.outcome();
+        if let Some(tally) = tally {
+            tally.count(&receipt, outcome);
+        }
         let status = receipt.status.or_else(|| {
             let failure = receipt.failure.as_ref()?;
             (outcome != Outcome::Cancelled).then(|| Problem::of_failure(failure).status())

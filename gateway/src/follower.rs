@@ -66,7 +66,7 @@ impl Progress {
 
 /// What a node needs to follow a registry.
 pub(crate) struct Follower {
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) artifacts: ArtifactStore,

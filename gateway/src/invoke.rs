@@ -16,6 +16,7 @@ use crate::{
     request_id::RequestId,
     route_table::Served,
     server_timing::{self, TimedBody},
+    trial::Tally,
 };
 use axum::{
     body::Body,
@@ -70,7 +71,7 @@ async fn dispatch(
     Arrival { peer, client: connection }: Arrival,
     id: &RequestId,
 ) -> Result<Response, Problem> {
-    let Destination { served, prefix, authority } = find(plane, &request)?;
+    let Destination { served, tally, prefix, authority } = find(plane, &request)?;
     refuse_loop(plane, &request)?;
     if plane.pressure.is_high() {
         plane.metrics.rejected("memory-pressure");
@@ -79,11 +80,13 @@ async fn dispatch(
     let (trusted, own_address) = (plane.trust_forwarded, plane.own_address);
     let hop = Hop { prefix, authority, request_id: id, peer: &peer, trusted, own_address };
     forwarding::rewrite(&mut request, hop).map_err(|error| bad_request(plane, &error.to_string()))?;
+    let (version, is_long) = (request.version(), is_long(&request));
     let (request, client) = prepare_body(request, plane.pace).await;
     let log = Arc::new(RequestLog::new(served.clone(), id.clone()));
     let ending = Ending {
         log: log.clone(),
         access_log: plane.access_log.clone(),
+        tally,
         client: client.clone(),
         time: Timestamp::now(),
         method: request.method().clone(),
@@ -107,10 +110,14 @@ async fn dispatch(
     match answer.result {
         Ok(response) => {
             let watched = connection.filter(|_| has_body && !response.body().is_whole());
-            let response = match served.server_timing {
+            let is_unread = is_long && response.body().is_whole() && !client.is_read();
+            let mut response = match served.server_timing {
                 true => timed(response, &answer.usage.so_far(), takes_trailers),
                 false => response.map(Body::new),
             };
+            if is_unread {
+                forwarding::ask_to_leave(response.headers_mut(), version);
+            }
             Ok(match watched {
                 Some(client) => response.map(|body| Body::new(WatchedBody::new(body, client))),
                 None => response,
@@ -141,6 +148,8 @@ fn timed(mut response: http::Response<ResponseBody>, used: &Receipt, takes_trail
 /// Where a request goes.
 struct Destination {
     served: Arc<Served>,
+    /// Where its requests are counted, if several versions have a part.
+    tally: Option<Arc<Tally>>,
     /// Bytes of the path that led there.
     prefix: usize,
     authority: Option<Authority>,
@@ -155,8 +164,9 @@ fn find(plane: &DataPlane, request: &Request<Body>) -> Result<Destination, Probl
             "no function answers at this address; call /FUNCTION/ or /FUNCTION.NAMESPACE/, or deploy one first",
         ));
     };
-    let served = found.backend.choose(request.headers()).clone();
-    Ok(Destination { served, prefix: found.prefix, authority: address.authority.clone() })
+    let (served, tally) = found.backend.choose(request.headers());
+    let (served, tally) = (served.clone(), tally.cloned());
+    Ok(Destination { served, tally, prefix: found.prefix, authority: address.authority.clone() })
 }
 
 /// How often a request may come through functions on its way: calling each other is fine, calling each other for ever is not.
@@ -176,6 +186,15 @@ fn refuse_loop(plane: &DataPlane, request: &Request<Body>) -> Result<(), Problem
 fn bad_request(plane: &DataPlane, detail: &str) -> Problem {
     plane.metrics.rejected("bad-request");
     Problem::platform(StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail)
+}
+
+/// Bytes of a body that has arrived with its head, as a rule.
+const SHORT_BODY: u64 = 4 << 10;
+
+/// Whether some of a body may be on its way yet when the function has answered. One that it has not read ends the
+/// connection, which the answer has to say: a proxy would send its next request on it.
+fn is_long(request: &Request<Body>) -> bool {
+    request.body().size_hint().upper().is_none_or(|bytes| bytes > SHORT_BODY)
 }
 
 /// Puts a limit on how slow the body may come. A client that waits for `100 Continue` gets it now: a

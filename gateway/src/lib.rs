@@ -30,6 +30,7 @@ mod route_table;
 mod server;
 mod server_timing;
 mod token;
+mod trial;
 
 pub use access_log::AccessLogForm;
 pub use config::{Config, Role};

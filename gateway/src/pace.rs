@@ -38,6 +38,7 @@ pub(crate) struct Verdict(Option<Arc<Said>>);
 struct Said {
     too_slow: AtomicBool,
     broken: AtomicBool,
+    read: AtomicBool,
     head_sent: AtomicBool,
 }
 
@@ -61,6 +62,17 @@ impl Verdict {
     fn broken(&self) {
         if let Some(said) = &self.0 {
             said.broken.store(true, SeqCst);
+        }
+    }
+
+    /// All of the body was read, or there was none.
+    pub(crate) fn is_read(&self) -> bool {
+        self.0.as_ref().is_none_or(|said| said.read.load(SeqCst))
+    }
+
+    fn read(&self) {
+        if let Some(said) = &self.0 {
+            said.read.store(true, SeqCst);
         }
     }
 
@@ -184,8 +196,11 @@ impl http_body::Body for PacedBody {
         match Pin::new(&mut this.body).poll_frame(&mut Context::from_waker(&waker)) {
             Poll::Ready(frame) => {
                 this.account.came(this.arrival.take().unwrap_or_else(Instant::now));
-                if matches!(frame, Some(Err(_))) {
-                    this.verdict.broken();
+                match &frame {
+                    Some(Err(_)) => this.verdict.broken(),
+                    None => this.verdict.read(),
+                    Some(Ok(_)) if this.body.is_end_stream() => this.verdict.read(),
+                    Some(Ok(_)) => {}
                 }
                 let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
                 this.account.received(data.map_or(0, Bytes::len));

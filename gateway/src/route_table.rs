@@ -4,7 +4,12 @@
 #[cfg(test)]
 mod model;
 
-use crate::{address::Address, backend::Backend, journal::Journal, metrics::FunctionMetrics};
+use crate::{
+    address::Address,
+    backend::{Backend, SplitBackend},
+    journal::Journal,
+    metrics::FunctionMetrics,
+};
 use std::{collections::HashMap, sync::Arc};
 use wasmway_registry::manifest::RouteRule;
 use wasmway_scheduler::Function;
@@ -36,6 +41,8 @@ pub(crate) struct RouteTable {
     by_name: HashMap<String, Backend>,
     /// By host, then path prefix, longest first. The empty host is any.
     by_host: HashMap<String, Vec<(String, Backend)>>,
+    /// Those whose requests are split.
+    splits: Vec<Arc<SplitBackend>>,
     /// With a dot before it.
     domain: Option<String>,
 }
@@ -44,6 +51,9 @@ impl RouteTable {
     pub(crate) fn new(functions: impl IntoIterator<Item = Backend>, domain: Option<&str>) -> Self {
         let mut table = Self { domain: domain.map(|domain| format!(".{domain}")), ..Self::default() };
         for backend in functions {
+            if let Backend::Split(split) = &backend {
+                table.splits.push(split.clone());
+            }
             let served = backend.leader();
             let (namespace, name) = (served.function.namespace(), served.function.name());
             if **namespace == *"default" {
@@ -64,6 +74,11 @@ impl RouteTable {
     /// The function of a name in a namespace.
     pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<&Backend> {
         self.by_name.get(&format!("{name}.{namespace}"))
+    }
+
+    /// All splits.
+    pub(crate) fn splits(&self) -> &[Arc<SplitBackend>] {
+        &self.splits
     }
 
     /// The function that answers at an address. A host that somebody declared comes first, then a host

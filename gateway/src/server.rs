@@ -13,6 +13,7 @@ use crate::{
     pressure::{self, Pressure},
     revisions::Revisions,
     token::Token,
+    trial::{self, Court},
 };
 use anyhow::{Context, bail};
 use axum::Router;
@@ -135,6 +136,7 @@ impl Node<'_> {
         let (admin, nodes) = (&config.admin_token_file, &config.node_token_file);
         let admin = token(admin.as_deref(), &in_folder("admin.token")).context("the admin token")?;
         let nodes = token(nodes.as_deref(), &in_folder("node.token")).context("the nodes' token")?;
+        let people = Guard::of_people((!config.dev).then_some(admin), registry.clone());
         let plane = ControlPlane {
             registry,
             catalog: catalog.clone(),
@@ -147,9 +149,12 @@ impl Node<'_> {
             pace: pace(config),
             drain: self.drain.clone(),
         };
-        let people = Guard::new((!config.dev).then_some(admin), "the file admin.token of the data folder");
-        let nodes = Guard::new(Some(nodes), "the file node.token of the registry's data folder");
-        Ok((control::router(Arc::new(plane), self.health(None), people, nodes), catalog))
+        let nodes = Guard::of_nodes(nodes);
+        let plane = Arc::new(plane);
+        if let Some(catalog) = &catalog {
+            tokio::spawn(trial::watch(catalog.clone(), Court::Here(plane.clone()), config.node_name.clone()));
+        }
+        Ok((control::router(plane, self.health(None), people, nodes), catalog))
     }
 
     /// Looks for what other processes change, and for what nobody needs any more.
@@ -204,8 +209,10 @@ impl Node<'_> {
         let artifacts = tokio::task::spawn_blocking(move || ArtifactStore::open_root(&artifacts, None)).await??;
         let catalog = self.catalog(artifacts.clone());
         let progress = Arc::new(Progress::default());
+        let upstream = Arc::new(Upstream::new(upstream, &token)?);
+        tokio::spawn(trial::watch(catalog.clone(), Court::Upstream(upstream.clone()), config.node_name.clone()));
         let follower = Follower {
-            upstream: Upstream::new(upstream, &token)?,
+            upstream: upstream.clone(),
             catalog: catalog.clone(),
             scheduler: self.scheduler.clone(),
             artifacts,
@@ -218,7 +225,7 @@ impl Node<'_> {
         let state = follower.resume().await;
         tokio::spawn(follower.run(state));
         let journals = Journals { catalog: Some(catalog.clone()), drain: self.drain.clone() };
-        let nodes = Guard::new(Some(token), "the file node.token of the registry's data folder");
+        let nodes = Guard::of_nodes(token);
         Ok((control::node_router(journals, self.health(Some(progress)), nodes), Some(catalog)))
     }
 

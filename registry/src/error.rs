@@ -79,6 +79,17 @@ pub enum RegistryError {
     /// The traffic of a function cannot be split so.
     #[error("{0}")]
     BadTraffic(String),
+    /// The namespace has as much as it may.
+    #[error("the namespace {namespace} may have no more than {what}")]
+    QuotaExceeded {
+        /// The namespace.
+        namespace: Namespace,
+        /// The bound that is reached.
+        what: String,
+    },
+    /// A token cannot be made so.
+    #[error("{0}")]
+    BadToken(String),
     /// The database is away, or too busy to answer: the same call may do in a moment.
     #[error("the registry's database does not answer")]
     Unavailable(#[source] sqlx::Error),

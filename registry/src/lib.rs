@@ -24,5 +24,10 @@ pub use digest::{Digest, DigestError, DigestWriter};
 pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};
 pub use names::{FunctionName, NAME_BYTES_MAX, NameError, Namespace, Version, VersionError};
-pub use records::{CHANGES_MAX, Changes, Deployed, Function, NewVersion, Split, Sticky, Traffic, VersionRecord};
-pub use registry::{Collected, Node, NodeReport, Registry, Stores, lock};
+pub use records::{
+    CHANGES_MAX, Changes, Deployed, Function, NewVersion, Split, Sticky, TakeBack, Traffic, Trial, VersionRecord,
+};
+pub use registry::{
+    AuditEntry, Author, Collected, NamespaceRecord, NewToken, Node, NodeReport, Quota, Registry, Role, Stores,
+    TOKEN_PREFIX, Token, lock,
+};

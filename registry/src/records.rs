@@ -59,15 +59,52 @@ pub struct Split {
     pub shares: Vec<(VersionRecord, u32)>,
     /// What a client is known by, so that it gets the same version every time.
     pub sticky: Option<Sticky>,
+    /// By what a version other than the active one is taken back by itself; `None` for never.
+    pub trial: Option<Trial>,
+}
+
+/// By what a version on trial is taken back by itself: when it does worse than the active one on any node.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trial {
+    /// Requests of each of the two on one node before they are compared. Default 100.
+    pub requests: u32,
+    /// Percentage points by which more of its requests may fail, or be answered 5xx. Default 5.
+    pub errors: f64,
+    /// How many times as long its p99 latency may be. Default 3.
+    pub slower: f64,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self { requests: 100, errors: 5.0, slower: 3.0 }
+    }
+}
+
+/// A version on trial that does worse, and is to get no more requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakeBack {
+    /// The function's namespace.
+    pub namespace: Namespace,
+    /// The function.
+    pub name: FunctionName,
+    /// The version.
+    pub version: Version,
+    /// The function's revision when that was found out: if it has changed since, nothing is taken back.
+    pub revision: u64,
+    /// What is worse.
+    pub why: String,
 }
 
 /// What a split asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Traffic {
     /// Weights by version; a weight of 0 is as good as no mention.
     pub weights: BTreeMap<Version, u32>,
     /// What a client is known by.
     pub sticky: Option<Sticky>,
+    /// By what a version is taken back by itself.
+    pub trial: Option<Trial>,
 }
 
 /// What a client is known by, so that a split gives it the same version every time. Written `header:NAME` or `cookie:NAME`.

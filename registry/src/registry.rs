@@ -1,15 +1,21 @@
 //! The registry's handle, and how its data directory is opened.
 
+mod audit;
 mod deploying;
 mod garbage;
 mod nodes;
+mod quotas;
 mod reading;
 mod routes;
 mod rows;
+mod tokens;
 mod traffic;
 
+pub use audit::{AuditEntry, Author};
 pub use garbage::Collected;
 pub use nodes::{Node, NodeReport};
+pub use quotas::{NamespaceRecord, Quota};
+pub use tokens::{NewToken, Role, TOKEN_PREFIX, Token};
 
 use std::fs::{File, TryLockError};
 use std::io;

@@ -31,7 +31,7 @@ pub(crate) async fn run(arguments: Promote, globals: &Globals) -> Result<(), Fai
             newest.ok_or_else(|| anyhow::anyhow!("{} has no version", arguments.name))?
         }
     };
-    let all = Traffic { weights: [(version, 100)].into(), sticky: None };
+    let all = Traffic { weights: [(version, 100)].into(), sticky: None, trial: None };
     let request = client.function(Method::PUT, &arguments.name, "/traffic").json(&all);
     let answer: Value = client.json(request).await?;
     if globals.output == Format::Json {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
-use wasmway_registry::{FunctionName, Sticky, Version};
+use wasmway_registry::{FunctionName, Sticky, Trial, Version};
 
 use crate::api::{Function, Traffic};
 use crate::cli::Globals;
@@ -19,7 +19,7 @@ use crate::output::{self, Format};
 /// Each version gets its weight's share of the sum. The one with the greatest weight is the active one.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  wasmway traffic hello\n  wasmway traffic hello 3=90 4=10\n  wasmway traffic hello 3=90 4=10 --sticky cookie:session"
+    after_help = "Example:\n  wasmway traffic hello\n  wasmway traffic hello 3=90 4=10\n  wasmway traffic hello 3=90 4=10 --sticky cookie:session\n  wasmway traffic hello 3=90 4=10 --trial --errors 2"
 )]
 pub(crate) struct SetTraffic {
     name: FunctionName,
@@ -29,6 +29,18 @@ pub(crate) struct SetTraffic {
     /// Give a client the same version every time: by header:NAME or cookie:NAME
     #[arg(long, value_name = "KIND:NAME", requires = "weights")]
     sticky: Option<Sticky>,
+    /// Take a version back by itself that does worse than the active one
+    #[arg(long, requires = "weights")]
+    trial: bool,
+    /// Of a trial: requests of each version on a node before they are compared
+    #[arg(long, value_name = "N", default_value_t = Trial::default().requests, requires = "trial")]
+    requests: u32,
+    /// Of a trial: percentage points by which more of its requests may fail, or be answered 5xx
+    #[arg(long, value_name = "POINTS", default_value_t = Trial::default().errors, requires = "trial")]
+    errors: f64,
+    /// Of a trial: how many times as long its p99 latency may be
+    #[arg(long, value_name = "TIMES", default_value_t = Trial::default().slower, requires = "trial")]
+    slower: f64,
 }
 
 /// `VERSION=WEIGHT`.
@@ -54,7 +66,9 @@ pub(crate) async fn run(arguments: SetTraffic, globals: &Globals) -> Result<(), 
         let weights: BTreeMap<u32, u32> =
             arguments.weights.iter().map(|Weight(version, weight)| (version.get(), *weight)).collect();
         let sticky = arguments.sticky.map(|sticky| sticky.to_string());
-        client.function(Method::PUT, &arguments.name, "/traffic").json(&Traffic { weights, sticky })
+        let (requests, errors, slower) = (arguments.requests, arguments.errors, arguments.slower);
+        let trial = arguments.trial.then_some(Trial { requests, errors, slower });
+        client.function(Method::PUT, &arguments.name, "/traffic").json(&Traffic { weights, sticky, trial })
     };
     let answer: Value = client.json(request).await?;
     if globals.output == Format::Json {

@@ -79,3 +79,40 @@ async fn what_cannot_be_split_is_refused_by_name() {
     assert_eq!(unknown.await.expect(404).json()["code"], "unknown-function");
     registry.upload("shop", guest("hello")).traffic(101).answer().await.expect(400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_fails_on_trial_is_taken_back_by_itself() {
+    let fleet = Fleet::start(1, 2).await;
+    let registry = &fleet.registries[0];
+    registry.upload("shop", guest("hello")).answer().await.expect(201);
+    registry.upload("shop", guest("trap")).traffic(0).answer().await.expect(201);
+    registry.upload("shop", guest("hello-std")).traffic(0).answer().await.expect(201);
+    let trial = json!({"requests": 20, "errors": 10.0});
+    // The third one does no harm.
+    let split = json!({"weights": {"1": 50, "2": 25, "3": 25}, "trial": trial});
+    registry.api(Method::PUT, "/functions/shop/traffic").body(split.to_string()).await.expect(200);
+    fleet.settled().await;
+    let mut failed = 0;
+    let taken_back = async {
+        loop {
+            for gateway in &fleet.gateways {
+                failed += usize::from(gateway.get("/shop/").await.status == 502);
+            }
+            let function = registry.function("shop").await;
+            if function["traffic"]["weights"] == json!({"1": 50, "3": 25}) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, taken_back).await.expect("it is taken back");
+    assert!(failed >= 20, "{failed} requests failed before");
+    fleet.settled().await;
+    for _ in 0..100 {
+        fleet.gateways[0].get("/shop/").await.expect(200);
+    }
+    let log = registry.api(Method::GET, "/audit?limit=1").await.expect(200).json();
+    let entry = &log["entries"][0];
+    assert_eq!((&entry["action"], &entry["before"]), (&json!("take-back"), &json!("v1=50 v2=25 v3=25")));
+    assert!(entry["author"].as_str().unwrap().starts_with("trial on gateway-"), "{entry}");
+    assert!(entry["after"].as_str().unwrap().contains("since v2: 100.0% of its"), "{entry}");
+}

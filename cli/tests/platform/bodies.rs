@@ -71,5 +71,6 @@ async fn a_body_that_the_function_does_not_read_is_no_problem() {
     wire.send_what_is_taken(vec![b'x'; 256 << 10]).await;
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("not read\n"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "what is not read ends the connection: {answer}");
     assert_eq!(platform.invocations("unread-body", 3).await[0]["bytes_in"], 0);
 }

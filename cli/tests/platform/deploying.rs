@@ -177,7 +177,12 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/logs",
         "/api/v1/functions/{name}/invocations",
         "/api/v1/functions/{name}/invocations/{request_id}",
+        "/api/v1/namespaces",
+        "/api/v1/namespaces/{namespace}/quota",
         "/api/v1/nodes",
+        "/api/v1/tokens",
+        "/api/v1/tokens/{id}",
+        "/api/v1/audit",
     ];
     assert_eq!(described, BTreeSet::from(all));
     let methods: Vec<_> = document["paths"]["/api/v1/functions/{name}"].as_object().unwrap().keys().collect();

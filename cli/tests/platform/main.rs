@@ -2,6 +2,7 @@
 //!
 //! Guests and examples must be built: `cargo xtask guests`, `cargo xtask examples`. `promtool` must be installed.
 
+mod access;
 mod addresses;
 mod bill;
 mod bodies;

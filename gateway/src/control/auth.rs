@@ -1,34 +1,131 @@
 //! Who may use the API.
 
 use super::Attempts;
-use crate::{forwarding::Peer, problem::Problem, token::Token};
+use crate::{forwarding::Peer, problem::Problem, request_id::RequestId, token::Token};
 use axum::{
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header, uri::Authority};
+use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::Authority};
 use std::{net::IpAddr, sync::Arc};
 use tokio::time::Instant;
+use wasmway_registry::{Author, Namespace, Registry, Role, TOKEN_PREFIX};
 
 /// Who is let in where.
 pub(crate) struct Guard {
     /// `None` in development: nobody is asked.
     token: Option<Token>,
+    /// Where other tokens are known, if there are any.
+    registry: Option<Registry>,
     /// Where wrong tokens came from.
     attempts: Attempts,
     /// The file that has the token, for those who look for it.
     file: &'static str,
+    /// What who shows it is called in the audit log.
+    bearer: &'static str,
+}
+
+/// Who was let in, as what.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    /// The name of the token.
+    name: String,
+    role: Role,
+    /// The only namespace that is theirs; `None` for all.
+    namespace: Option<Namespace>,
+}
+
+impl Access {
+    /// Everything.
+    fn full(name: &str) -> Self {
+        Self { name: name.to_owned(), role: Role::Admin, namespace: None }
+    }
+
+    /// Whether it is good for a request. What is in another namespace is not even there.
+    fn permits(&self, request: &Parts) -> Result<(), Problem> {
+        let path = request.uri.path();
+        let of_all =
+            ["/api/v1/tokens", "/api/v1/audit", "/api/v1/namespaces"].iter().any(|managed| path.starts_with(managed));
+        let needed = match request.method {
+            _ if of_all => Role::Admin,
+            Method::GET | Method::HEAD => Role::Viewer,
+            _ => Role::Developer,
+        };
+        if let Some(own) = &self.namespace {
+            if of_all {
+                return Err(forbidden(format!("the token is good for the namespace {own} alone")));
+            }
+            let asked = namespace_of(&request.uri);
+            if asked != own.as_str() {
+                return Err(Problem::unknown_function(format!(
+                    "there is nothing in the namespace {asked} for this token"
+                )));
+            }
+        }
+        if self.role < needed {
+            return Err(forbidden(format!(
+                "that takes a token of the role {needed}; this one is of the role {}",
+                self.role
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The namespace that a request asks for, by the same rules as those that answer it.
+fn namespace_of(uri: &Uri) -> String {
+    let query = uri.query().unwrap_or_default();
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    // With two of them the request is refused later on, whichever is taken here.
+    let asked = pairs.into_iter().find(|(key, _)| key == "namespace");
+    asked.map_or_else(|| Namespace::default().to_string(), |(_, value)| value.into_owned())
+}
+
+fn forbidden(detail: String) -> Problem {
+    Problem::platform(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
 }
 
 impl Guard {
-    pub(crate) fn new(token: Option<Token>, file: &'static str) -> Arc<Self> {
-        Arc::new(Self { token, attempts: Attempts::default(), file })
+    /// People and their programs show `token`, or one that `registry` knows; without a token, everybody on this machine
+    /// is let in.
+    pub(crate) fn of_people(token: Option<Token>, registry: Registry) -> Arc<Self> {
+        let (file, bearer) = ("the file admin.token of the data folder, or was made for you", "admin.token");
+        Arc::new(Self { token, registry: Some(registry), attempts: Attempts::default(), file, bearer })
+    }
+
+    /// Nodes show `token`.
+    pub(crate) fn of_nodes(token: Token) -> Arc<Self> {
+        let (file, bearer) = ("the file node.token of the registry's data folder", "node.token");
+        Arc::new(Self { token: Some(token), registry: None, attempts: Attempts::default(), file, bearer })
+    }
+
+    /// Who sends a request.
+    async fn identify(&self, request: &Parts) -> Result<Access, Problem> {
+        let Some(token) = &self.token else {
+            let is_local = is_local(&request.headers, request.uri.authority());
+            return if is_local { Ok(Access::full("development")) } else { Err(foreign()) };
+        };
+        let Some(given) = bearer(&request.headers) else { return Err(self.unauthorized()) };
+        if token.matches(given) {
+            return Ok(Access::full(self.bearer));
+        }
+        if let Some(registry) = self.registry.as_ref().filter(|_| given.starts_with(TOKEN_PREFIX))
+            && let Some(token) = registry.token_of(given).await?
+        {
+            if let Some(end) = token.expires_at.filter(|_| token.has_expired()) {
+                let detail = format!("the token {:?} was good until {end}; have another made", token.name);
+                let status = StatusCode::UNAUTHORIZED;
+                return Err(Problem::platform(status, "token-expired", "The token has expired", detail));
+            }
+            return Ok(Access { name: token.name, role: token.role, namespace: token.namespace });
+        }
+        Err(self.wrong_token(request))
     }
 
     /// Counts a wrong token, and says that there were too many when there were.
-    fn wrong_token(&self, request: &Request) -> Problem {
-        let peer = request.extensions().get::<Peer>();
+    fn wrong_token(&self, request: &Parts) -> Problem {
+        let peer = request.extensions.get::<Peer>();
         let detail = format!("too many wrong tokens came from this address; the right one is in {}", self.file);
         match peer.map_or(Ok(()), |peer| self.attempts.failed(peer.address.ip(), Instant::now())) {
             Ok(()) => self.unauthorized(),
@@ -45,21 +142,36 @@ impl Guard {
     }
 }
 
-/// Lets a request on to the API when it bears the token, or, where none is asked for, when no web page
+/// Lets a request on to the API when it bears a token that is good for it, or, where none is asked for, when no web page
 /// of somebody else sent it.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let refused = match &guard.token {
-        Some(token) => match bearer(request.headers()) {
-            Some(given) if token.matches(given) => None,
-            Some(_) => Some(guard.wrong_token(&request)),
-            None => Some(guard.unauthorized()),
-        },
-        None if is_local(request.headers(), request.uri().authority()) => None,
-        None => Some(foreign()),
+    let (mut request, body) = request.into_parts();
+    let access = match guard.identify(&request).await {
+        Ok(access) => access,
+        Err(problem) => return problem.into_response(),
     };
-    match refused {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
+    if let Err(problem) = access.permits(&request) {
+        return problem.into_response();
+    }
+    request.extensions.insert(access);
+    next.run(Request::from_parts(request, body)).await
+}
+
+/// Who asks for a change, for the audit log.
+pub(super) struct By(pub(super) Author);
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let access = parts.extensions.get::<Access>().ok_or_else(|| Problem::internal("a request without access"))?;
+        let peer = parts.extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical().to_string());
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
+        Ok(Self(Author {
+            name: access.name.clone(),
+            address: peer.unwrap_or_default(),
+            request_id: request_id.unwrap_or_default(),
+        }))
     }
 }
 
@@ -111,6 +223,29 @@ mod tests {
         assert!(!local(&[("host", "127.0.0.1:8081"), ("origin", "http://evil.example")]), "a foreign page");
         assert!(!local(&[("host", "127.0.0.1:8081"), ("origin", "null")]));
         assert!(!local(&[]));
+    }
+
+    #[test]
+    fn a_token_is_good_for_its_role_and_its_namespace() {
+        let status = |role, namespace: Option<&str>, method: &str, uri: &str| {
+            let namespace = namespace.map(|name| name.parse().unwrap());
+            let access = Access { name: String::new(), role, namespace };
+            let request = http::Request::builder().method(method).uri(uri).body(()).unwrap();
+            access.permits(&request.into_parts().0).map_or_else(|problem| problem.status().as_u16(), |()| 200)
+        };
+        let function = "/api/v1/functions/hello";
+        assert_eq!(status(Role::Viewer, None, "GET", function), 200);
+        assert_eq!(status(Role::Viewer, None, "DELETE", function), 403);
+        assert_eq!(status(Role::Developer, None, "PUT", function), 200);
+        assert_eq!(status(Role::Developer, None, "GET", "/api/v1/tokens"), 403);
+        assert_eq!(status(Role::Developer, None, "GET", "/api/v1/audit"), 403);
+        assert_eq!(status(Role::Admin, None, "POST", "/api/v1/tokens"), 200);
+        assert_eq!(status(Role::Admin, Some("shop"), "POST", "/api/v1/tokens"), 403);
+        assert_eq!(status(Role::Developer, Some("shop"), "PUT", "/api/v1/functions/hello?namespace=shop"), 200);
+        assert_eq!(status(Role::Developer, Some("shop"), "PUT", "/api/v1/functions/hello?x=1&name%73pace=shop"), 200);
+        assert_eq!(status(Role::Admin, Some("shop"), "GET", function), 404);
+        assert_eq!(status(Role::Admin, Some("shop"), "GET", "/api/v1/functions?namespace=other&namespace=shop"), 404);
+        assert_eq!(status(Role::Admin, Some("shop"), "GET", "/api/v1/nodes?namespace=shop"), 200);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{
     ControlPlane,
+    auth::By,
     target::{NamespaceQuery, Parameters, Target},
     upload::{self, Received},
     views::FunctionView,
@@ -15,7 +16,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
-use wasmway_registry::{Deployed, Digest, Manifest, NewVersion, Sealed};
+use wasmway_registry::{Author, Deployed, Digest, Manifest, NewVersion, Sealed};
 use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World};
 
 /// What of a function's requests a new version gets.
@@ -41,6 +42,7 @@ pub(super) struct TrafficQuery {
         (status = 200, description = "This content was deployed before; its version answers requests", body = Deployment),
         (status = 400, description = "Not a component, or a bad name or manifest", body = Problem),
         (status = 401, body = Problem),
+        (status = 403, description = "The token is not good for it, or the namespace has as much as it may", body = Problem),
         (status = 409, description = "A route is taken", body = Problem),
         (status = 413, description = "Too large", body = Problem),
         (status = 422, description = "A component that cannot run here", body = Problem),
@@ -49,11 +51,12 @@ pub(super) struct TrafficQuery {
         (status = 507, description = "No storage left", body = Problem)))]
 pub(super) async fn deploy(
     State(plane): State<Arc<ControlPlane>>,
+    By(author): By,
     target: Target,
     Parameters(TrafficQuery { traffic }): Parameters<TrafficQuery>,
     request: Request,
 ) -> Result<(StatusCode, Json<Deployment>), Problem> {
-    let result = deploy_version(&plane, target, traffic.unwrap_or(100), request).await;
+    let result = deploy_version(&plane, author, target, traffic.unwrap_or(100), request).await;
     plane.metrics.deployed(match &result {
         Ok((StatusCode::CREATED, _)) => "created",
         Ok(_) => "unchanged",
@@ -64,6 +67,7 @@ pub(super) async fn deploy(
 
 async fn deploy_version(
     plane: &Arc<ControlPlane>,
+    author: Author,
     target: Target,
     traffic: u32,
     request: Request,
@@ -86,7 +90,7 @@ async fn deploy_version(
         traffic,
     };
     // From here on it is not given up when the client goes away: a version that is stored is served.
-    let publishing = tokio::spawn(publish(plane.clone(), component, new));
+    let publishing = tokio::spawn(publish(plane.clone(), component, new, author));
     let deployed = publishing.await.map_err(Problem::internal)??;
     let status = if deployed.created { StatusCode::CREATED } else { StatusCode::OK };
     let version = deployed.version.get();
@@ -178,9 +182,14 @@ async fn known(plane: &ControlPlane, target: &Target, digest: &Digest) -> Result
 }
 
 /// Stores the component, then the version that names it, then swaps the route table.
-async fn publish(plane: Arc<ControlPlane>, component: Sealed, new: NewVersion) -> Result<Deployed, Problem> {
+async fn publish(
+    plane: Arc<ControlPlane>,
+    component: Sealed,
+    new: NewVersion,
+    author: Author,
+) -> Result<Deployed, Problem> {
     component.commit().await.map_err(upload::stored)?;
-    let deployed = plane.registry.deploy(new).await?;
+    let deployed = plane.registry.deploy(new, &author).await?;
     plane.publish().await?;
     Ok(deployed)
 }

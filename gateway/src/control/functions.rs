@@ -2,6 +2,7 @@
 
 use super::{
     ControlPlane,
+    auth::By,
     target::{NamespaceQuery, Parameters, Scope, Target},
     views::FunctionView,
 };
@@ -74,10 +75,14 @@ pub(super) async fn show(
 #[utoipa::path(delete, path = "/api/v1/functions/{name}", tag = "functions",
     params(("name" = String, Path), NamespaceQuery),
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
-pub(super) async fn delete(State(plane): State<Arc<ControlPlane>>, target: Target) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(plane): State<Arc<ControlPlane>>,
+    By(author): By,
+    target: Target,
+) -> Result<StatusCode, Problem> {
     // In a task of its own: a client that leaves must not leave a function behind that is deleted but served.
     let deleting = tokio::spawn(async move {
-        let existed = plane.registry.delete(&target.namespace, &target.name).await?;
+        let existed = plane.registry.delete(&target.namespace, &target.name, &author).await?;
         plane.publish().await?;
         if existed { Ok(StatusCode::NO_CONTENT) } else { Err(target.unknown()) }
     });

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
-use wasmway_registry::{Changes, Digest, NodeReport, RegistryError};
+use wasmway_registry::{Changes, Digest, NodeReport, RegistryError, TakeBack};
 
 /// How long a node that asks for changes waits for some.
 const POLL_PATIENCE: Duration = Duration::from_secs(15);
@@ -31,6 +31,14 @@ pub(crate) struct Poll {
     pub(crate) after: u64,
     /// What it serves.
     pub(crate) report: NodeReport,
+}
+
+/// What a node has found out about a version on trial.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Verdict {
+    pub(crate) case: TakeBack,
+    /// The node.
+    pub(crate) by: String,
 }
 
 /// A node that serves functions.
@@ -83,6 +91,7 @@ pub(super) async fn list(State(plane): State<Arc<ControlPlane>>) -> Result<Json<
 pub(super) fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .route("/api/v1/nodes/poll", post(poll))
+        .route("/api/v1/nodes/take-back", post(take_back))
         .route("/api/v1/nodes/artifacts/{digest}", get(artifact))
         .with_state(plane)
 }
@@ -100,6 +109,22 @@ async fn poll(State(plane): State<Arc<ControlPlane>>, Json(poll): Json<Poll>) ->
         () = plane.drain.closing() => {}
     }
     Ok(Json(plane.registry.changes(poll.after).await?))
+}
+
+/// Takes a version back that does worse than the one before.
+async fn take_back(
+    State(plane): State<Arc<ControlPlane>>,
+    Json(verdict): Json<Verdict>,
+) -> Result<StatusCode, Problem> {
+    // In a task of its own: a node that leaves must not leave a change behind that is written down but not served.
+    let taking = tokio::spawn(async move { plane.take_back(&verdict.case, &verdict.by).await });
+    match taking.await.map_err(Problem::internal)? {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(match error.downcast::<RegistryError>() {
+            Ok(error) => error.into(),
+            Err(other) => Problem::internal(other),
+        }),
+    }
 }
 
 /// A component.

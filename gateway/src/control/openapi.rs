@@ -17,7 +17,8 @@ use utoipa_swagger_ui::SwaggerUi;
     tags(
         (name = "functions", description = "What is served"),
         (name = "versions", description = "What was served, and going back to it"),
-        (name = "observing", description = "What functions print and use")
+        (name = "observing", description = "What functions print and use"),
+        (name = "access", description = "Who may do what, and who did")
     ),
     modifiers(&Bearer)
 )]

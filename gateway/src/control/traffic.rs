@@ -2,6 +2,7 @@
 
 use super::{
     ControlPlane,
+    auth::By,
     target::{NamespaceQuery, Target},
     views::{FunctionView, TrafficView},
 };
@@ -23,13 +24,14 @@ use wasmway_registry::{Sticky, Traffic};
         (status = 503, body = Problem)))]
 pub(super) async fn set(
     State(plane): State<Arc<ControlPlane>>,
+    By(author): By,
     target: Target,
     body: Bytes,
 ) -> Result<Json<FunctionView>, Problem> {
     let asked = read(&body)?;
     // In a task of its own: a client that leaves must not leave a split behind that is written down but not served.
     let splitting = tokio::spawn(async move {
-        let function = plane.registry.set_traffic(&target.namespace, &target.name, &asked).await?;
+        let function = plane.registry.set_traffic(&target.namespace, &target.name, &asked, &author).await?;
         plane.publish().await?;
         plane.view(function).map(Json).map_err(Problem::internal)
     });
@@ -40,8 +42,9 @@ fn read(body: &[u8]) -> Result<Traffic, Problem> {
     let refused = |detail: String| {
         Problem::platform(StatusCode::BAD_REQUEST, "bad-traffic", "Traffic cannot be split so", detail)
     };
-    let TrafficView { weights, sticky } = serde_json::from_slice(body)
+    let TrafficView { weights, sticky, trial } = serde_json::from_slice(body)
         .map_err(|error| refused(format!("the body is not {{\"weights\": {{\"VERSION\": WEIGHT, ...}}}}: {error}")))?;
     let sticky = sticky.map(|text| text.parse::<Sticky>()).transpose();
-    Ok(Traffic { weights, sticky: sticky.map_err(|error| refused(format!("sticky: {error}")))? })
+    let sticky = sticky.map_err(|error| refused(format!("sticky: {error}")))?;
+    Ok(Traffic { weights, sticky, trial })
 }

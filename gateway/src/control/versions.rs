@@ -2,6 +2,7 @@
 
 use super::{
     ControlPlane,
+    auth::By,
     target::{NamespaceQuery, Target, VersionTarget},
     views::{FunctionView, VersionView},
 };
@@ -81,12 +82,13 @@ pub(super) struct RollbackTo {
         (status = 409, body = Problem)))]
 pub(super) async fn rollback(
     State(plane): State<Arc<ControlPlane>>,
+    By(author): By,
     target: Target,
     body: Bytes,
 ) -> Result<Json<FunctionView>, Problem> {
     let to = version_of(&body)?;
     let rolling_back = tokio::spawn(async move {
-        let function = plane.registry.rollback(&target.namespace, &target.name, to).await?;
+        let function = plane.registry.rollback(&target.namespace, &target.name, to, &author).await?;
         plane.publish().await?;
         plane.view(function).map(Json).map_err(Problem::internal)
     });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use wasmway_registry::{Function, Split, Version, VersionRecord};
+use wasmway_registry::{Function, Split, Trial, Version, VersionRecord};
 
 /// A function as it is served now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,12 +59,18 @@ pub(super) struct TrafficView {
     /// without it are split at random.
     #[serde(default)]
     pub(super) sticky: Option<String>,
+    /// Takes a version back by itself that does worse than the active one: after so many `requests` of each on a node, if
+    /// more than `errors` percentage points more of its requests fail, or its p99 latency is more than `slower` times as
+    /// long. Off when it is left out.
+    #[schema(value_type = Option<Object>)]
+    #[serde(default)]
+    pub(super) trial: Option<Trial>,
 }
 
 impl From<Split> for TrafficView {
     fn from(split: Split) -> Self {
         let weights = split.shares.into_iter().map(|(version, weight)| (version.version, weight));
-        Self { weights: weights.collect(), sticky: split.sticky.map(|sticky| sticky.to_string()) }
+        Self { weights: weights.collect(), sticky: split.sticky.map(|sticky| sticky.to_string()), trial: split.trial }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The registry, as a node sees it: over HTTP.
 
-use crate::{control::Poll, token::Token};
+use crate::{
+    control::{Poll, Verdict},
+    token::Token,
+};
 use anyhow::{Context, bail};
 use futures::StreamExt;
 use reqwest::{Client, Response, Url, header};
 use std::time::Duration;
-use wasmway_registry::{ArtifactStore, Changes, Digest, NodeReport};
+use wasmway_registry::{ArtifactStore, Changes, Digest, NodeReport, TakeBack};
 
 /// How long it may take to reach the registry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -56,6 +59,12 @@ impl Upstream {
             bail!("the registry sent {} for {digest}", copy.digest());
         }
         Ok(copy.commit().await?)
+    }
+
+    /// Asks to take back a version that does worse than the one before.
+    pub(crate) async fn take_back(&self, case: &TakeBack, by: &str) -> anyhow::Result<()> {
+        let verdict = Verdict { case: case.clone(), by: by.to_owned() };
+        accepted(self.client.post(self.at("api/v1/nodes/take-back")?).json(&verdict).send().await?).await.map(drop)
     }
 
     fn at(&self, path: &str) -> anyhow::Result<Url> {

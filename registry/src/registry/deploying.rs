@@ -3,9 +3,10 @@
 use futures::TryFutureExt;
 use jiff::Timestamp;
 
+use super::audit::{self, Act, Author};
 use super::reading::find_function;
 use super::rows::read;
-use super::{Registry, routes, traffic};
+use super::{Registry, quotas, routes, traffic};
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -18,12 +19,12 @@ impl Registry {
     /// has the same digest and an equal manifest if there is one, a new one otherwise. The function is created if need be.
     ///
     /// The artifact must be stored before. When this returns, neither a crash nor a power cut loses the version.
-    pub async fn deploy(&self, new: NewVersion) -> Result<Deployed, RegistryError> {
+    pub async fn deploy(&self, new: NewVersion, author: &Author) -> Result<Deployed, RegistryError> {
         if self.artifacts().open(&new.digest).await?.is_none() {
             return Err(RegistryError::ArtifactMissing(new.digest));
         }
         let (namespace, name) = (&new.namespace, &new.name);
-        let mut change = self.begin(namespace, name).await?;
+        let mut change = self.begin("deploy", namespace, name, author).await?;
         let known = match change.row.id {
             Some(id) => change.same_content(id, new.digest, &new.manifest).await?,
             None => None,
@@ -38,7 +39,10 @@ impl Registry {
         }
         let (id, version) = match (change.row.id, known) {
             (Some(id), Some(version)) => (id, version),
-            _ => change.insert_version(&new).await?,
+            _ => {
+                quotas::check(&mut change.transaction, &new, change.row.active.is_none()).await?;
+                change.insert_version(&new).await?
+            }
         };
         let function = match change.row.active {
             Some(active) if active != version && new.traffic < 100 => {
@@ -49,32 +53,6 @@ impl Registry {
         Ok(Deployed { function, version, created })
     }
 
-    /// Splits the requests of the function over some of its versions. The one with the greatest weight is the active
-    /// one from now on; with only one it gets all requests.
-    pub async fn set_traffic(
-        &self,
-        namespace: &Namespace,
-        name: &FunctionName,
-        asked: &Traffic,
-    ) -> Result<Function, RegistryError> {
-        let asked = traffic::check(asked)?;
-        let mut change = self.begin(namespace, name).await?;
-        let (Some(id), Some(active)) = (change.row.id, change.row.active) else {
-            return Err(change.not_found());
-        };
-        for &version in asked.weights.keys() {
-            change.manifest_of(id, version).await?;
-        }
-        match traffic::only(&asked) {
-            Some(version) if version == active && !change.is_split().await? => change.unchanged().await,
-            Some(version) => {
-                let manifest = change.manifest_of(id, version).await?;
-                change.activate(id, version, &manifest.routes).await
-            }
-            None => change.split(id, &asked).await,
-        }
-    }
-
     /// Makes an earlier version of the function its active one: `to`, or else the one that was active before this
     /// one, so that a second call without `to` undoes the first.
     pub async fn rollback(
@@ -82,8 +60,9 @@ impl Registry {
         namespace: &Namespace,
         name: &FunctionName,
         to: Option<Version>,
+        author: &Author,
     ) -> Result<Function, RegistryError> {
-        let mut change = self.begin(namespace, name).await?;
+        let mut change = self.begin("rollback", namespace, name, author).await?;
         let (Some(id), Some(active)) = (change.row.id, change.row.active) else {
             return Err(change.not_found());
         };
@@ -100,8 +79,13 @@ impl Registry {
 
     /// Removes the function with all its versions; `false` if there is none. A function of that name that is
     /// deployed later goes on counting its versions where this one ended. Artifacts stay.
-    pub async fn delete(&self, namespace: &Namespace, name: &FunctionName) -> Result<bool, RegistryError> {
-        let mut change = self.begin(namespace, name).await?;
+    pub async fn delete(
+        &self,
+        namespace: &Namespace,
+        name: &FunctionName,
+        author: &Author,
+    ) -> Result<bool, RegistryError> {
+        let mut change = self.begin("delete", namespace, name, author).await?;
         let (Some(id), Some(_)) = (change.row.id, change.row.active) else {
             return Ok(false);
         };
@@ -117,12 +101,19 @@ impl Registry {
             on!(&mut *transaction, connection => sqlx::query(statement).bind(id).execute(connection).map_ok(drop))?;
         }
         raise_revision(transaction, id).await?;
+        change.note(None).await?;
         change.transaction.commit().await?;
         Ok(true)
     }
 
     /// Begins a change to a function. From here on no other change happens until this one has ended.
-    async fn begin<'a>(&self, namespace: &'a Namespace, name: &'a FunctionName) -> Result<Change<'a>, RegistryError> {
+    pub(super) async fn begin<'a>(
+        &self,
+        action: &'static str,
+        namespace: &'a Namespace,
+        name: &'a FunctionName,
+        author: &'a Author,
+    ) -> Result<Change<'a>, RegistryError> {
         let mut transaction = self.shared.database.change().await?;
         let found: Option<(i64, i64, Option<i64>)> = on!(&mut transaction, connection => sqlx::query_as(
             "SELECT id, last_version, active_version FROM functions WHERE namespace = $1 AND name = $2",
@@ -137,26 +128,37 @@ impl Registry {
             row.last = Some(read("version", holder, last.try_into())?);
             row.active = active.map(|active| read("version", holder, active.try_into())).transpose()?;
         }
-        Ok(Change { transaction, namespace, name, row, now: Timestamp::now().as_microsecond() })
+        let before = match row.active {
+            Some(_) => find_function(&mut transaction, namespace, name).await?.map(|function| described(&function)),
+            None => None,
+        };
+        let now = Timestamp::now().as_microsecond();
+        Ok(Change { transaction, action, namespace, name, author, row, before, because: None, now })
     }
 }
 
 /// A change to one function, in progress. Dropped before its end it never happened.
-struct Change<'a> {
-    transaction: Transaction,
+pub(super) struct Change<'a> {
+    pub(super) transaction: Transaction,
+    action: &'static str,
     namespace: &'a Namespace,
     name: &'a FunctionName,
-    row: FunctionState,
+    author: &'a Author,
+    pub(super) row: FunctionState,
+    /// Which versions got requests.
+    before: Option<String>,
+    /// Why it is made, where somebody should know.
+    pub(super) because: Option<String>,
     /// The time of the change, in microseconds since 1970.
     now: i64,
 }
 
 /// Where a function stands before a change: nowhere, deleted (no active version), or active.
 #[derive(Default)]
-struct FunctionState {
-    id: Option<i64>,
+pub(super) struct FunctionState {
+    pub(super) id: Option<i64>,
     last: Option<Version>,
-    active: Option<Version>,
+    pub(super) active: Option<Version>,
 }
 
 impl Change<'_> {
@@ -222,14 +224,19 @@ impl Change<'_> {
     }
 
     /// Gives `version` all requests and the function its routes, and ends the change.
-    async fn activate(mut self, id: i64, version: Version, rules: &[RouteRule]) -> Result<Function, RegistryError> {
+    pub(super) async fn activate(
+        mut self,
+        id: i64,
+        version: Version,
+        rules: &[RouteRule],
+    ) -> Result<Function, RegistryError> {
         traffic::clear(&mut self.transaction, id).await?;
         self.make_active(id, version, rules).await?;
         self.finish(id).await
     }
 
     /// Splits requests as `asked`, and ends the change.
-    async fn split(mut self, id: i64, asked: &Traffic) -> Result<Function, RegistryError> {
+    pub(super) async fn split(mut self, id: i64, asked: &Traffic) -> Result<Function, RegistryError> {
         traffic::clear(&mut self.transaction, id).await?;
         traffic::write(&mut self.transaction, id, asked).await?;
         let leader = traffic::leader(asked, self.row.active);
@@ -265,11 +272,20 @@ impl Change<'_> {
     async fn finish(mut self, id: i64) -> Result<Function, RegistryError> {
         raise_revision(&mut self.transaction, id).await?;
         let function = self.function().await?;
+        let because = self.because.take().map_or_else(String::new, |why| format!(", since v{why}"));
+        self.note(Some(&(described(&function) + &because))).await?;
         self.transaction.commit().await?;
         Ok(function)
     }
 
-    async fn is_split(&mut self) -> Result<bool, RegistryError> {
+    /// Writes into the audit log what this change comes to.
+    async fn note(&mut self, after: Option<&str>) -> Result<(), RegistryError> {
+        let subject = self.holder();
+        let act = Act { action: self.action, subject: &subject, before: self.before.as_deref(), after };
+        audit::write(&mut self.transaction, self.author, act).await
+    }
+
+    pub(super) async fn is_split(&mut self) -> Result<bool, RegistryError> {
         match self.row.id {
             Some(id) => traffic::is_split(&mut self.transaction, id).await,
             None => Ok(false),
@@ -277,7 +293,7 @@ impl Change<'_> {
     }
 
     /// Ends the change without having made any.
-    async fn unchanged(mut self) -> Result<Function, RegistryError> {
+    pub(super) async fn unchanged(mut self) -> Result<Function, RegistryError> {
         let function = self.function().await?;
         self.transaction.rollback().await?;
         Ok(function)
@@ -301,7 +317,7 @@ impl Change<'_> {
     }
 
     /// What that version of the function asks for.
-    async fn manifest_of(&mut self, id: i64, version: Version) -> Result<Manifest, RegistryError> {
+    pub(super) async fn manifest_of(&mut self, id: i64, version: Version) -> Result<Manifest, RegistryError> {
         let stored: Option<String> = on!(&mut self.transaction, connection => sqlx::query_scalar(
             "SELECT manifest FROM versions WHERE function_id = $1 AND version = $2",
         )
@@ -319,7 +335,7 @@ impl Change<'_> {
     }
 
     /// The function as the change leaves it.
-    async fn function(&mut self) -> Result<Function, RegistryError> {
+    pub(super) async fn function(&mut self) -> Result<Function, RegistryError> {
         find_function(&mut self.transaction, self.namespace, self.name).await?.ok_or_else(|| self.not_found())
     }
 
@@ -327,13 +343,22 @@ impl Change<'_> {
         read("manifest", self.holder(), serde_json::from_str(stored))
     }
 
-    fn not_found(&self) -> RegistryError {
+    pub(super) fn not_found(&self) -> RegistryError {
         RegistryError::FunctionNotFound { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
     fn holder(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
+}
+
+/// Which versions get requests, in a few words.
+fn described(function: &Function) -> String {
+    let Some(split) = &function.split else { return format!("v{}", function.active.version) };
+    let shares: Vec<String> =
+        split.shares.iter().map(|(version, weight)| format!("v{}={weight}", version.version)).collect();
+    let sticky = split.sticky.as_ref().map_or_else(String::new, |sticky| format!(" by {sticky}"));
+    format!("{}{sticky}", shares.join(" "))
 }
 
 /// Counts the change, and notes that it was the last of this function.

@@ -24,6 +24,10 @@ fn writer(registry: &Registry) -> &SqlitePool {
     }
 }
 
+fn author() -> Author {
+    Author { name: "tests".to_owned(), address: String::new(), request_id: String::new() }
+}
+
 fn version_of(digest: Digest, env: &str) -> NewVersion {
     NewVersion {
         namespace: Namespace::default(),
@@ -40,34 +44,34 @@ fn version_of(digest: Digest, env: &str) -> NewVersion {
 #[tokio::test]
 async fn a_full_database_is_storage_full_and_changes_nothing() {
     let (_dir, registry, digest) = registry().await;
-    registry.deploy(version_of(digest, "small")).await.unwrap();
+    registry.deploy(version_of(digest, "small"), &author()).await.unwrap();
     let before = registry.changes(0).await.unwrap();
     sqlx::query("PRAGMA max_page_count = 1").execute(writer(&registry)).await.unwrap();
 
-    let error = registry.deploy(version_of(digest, &"x".repeat(60_000))).await.unwrap_err();
+    let error = registry.deploy(version_of(digest, &"x".repeat(60_000)), &author()).await.unwrap_err();
 
     assert!(matches!(error, RegistryError::StorageFull(_)), "{error:?}");
     assert_eq!(registry.changes(0).await.unwrap(), before);
-    let again = registry.deploy(version_of(digest, "small")).await.unwrap();
+    let again = registry.deploy(version_of(digest, "small"), &author()).await.unwrap();
     assert!(!again.created);
 }
 
 #[tokio::test]
 async fn after_the_last_version_number_there_is_none() {
     let (_dir, registry, digest) = registry().await;
-    registry.deploy(version_of(digest, "1")).await.unwrap();
+    registry.deploy(version_of(digest, "1"), &author()).await.unwrap();
     sqlx::query("UPDATE functions SET last_version = 4294967294").execute(writer(&registry)).await.unwrap();
 
-    let last = registry.deploy(version_of(digest, "2")).await.unwrap();
+    let last = registry.deploy(version_of(digest, "2"), &author()).await.unwrap();
     assert_eq!(last.function.active.version.get(), u32::MAX);
-    let error = registry.deploy(version_of(digest, "3")).await.unwrap_err();
+    let error = registry.deploy(version_of(digest, "3"), &author()).await.unwrap_err();
     assert!(matches!(error, RegistryError::VersionsUsedUp { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn what_a_newer_program_stored_is_read_and_what_is_damaged_is_named() {
     let (_dir, registry, digest) = registry().await;
-    registry.deploy(version_of(digest, "1")).await.unwrap();
+    registry.deploy(version_of(digest, "1"), &author()).await.unwrap();
     let store = |manifest: &'static str| {
         sqlx::query("UPDATE versions SET manifest = $1").bind(manifest).execute(writer(&registry))
     };

@@ -27,7 +27,7 @@ macro_rules! select_functions {
 macro_rules! select_splits {
     ($tail:literal) => {
         concat!(
-            "SELECT f.namespace, f.name, f.sticky, t.weight, \
+            "SELECT f.namespace, f.name, f.sticky, f.trial, t.weight, \
              v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, \
              v.version = f.active_version AS active \
              FROM traffic t \
@@ -228,10 +228,12 @@ fn records(rows: Vec<FunctionRow>, splits: Vec<SplitRow>) -> Result<Vec<Function
         let holder = format!("{}/{}", row.namespace, row.name);
         let sticky = row.sticky.map(|text| text.parse().map_err(Unparsable)).transpose();
         let sticky = read("rule of its split", &holder, sticky)?;
+        let trial = row.trial.as_deref().map(serde_json::from_str).transpose();
+        let trial = read("rule of its trial", &holder, trial)?;
         let weight = read("weight", &holder, row.weight.try_into())?;
         let version = row.version.record(&holder)?;
         let split = by_function.entry((row.namespace, row.name));
-        split.or_insert_with(|| Split { shares: Vec::new(), sticky }).shares.push((version, weight));
+        split.or_insert_with(|| Split { shares: Vec::new(), sticky, trial }).shares.push((version, weight));
     }
     let with_split = |row: FunctionRow| {
         let split = by_function.remove(&(row.namespace.clone(), row.name.clone()));

@@ -40,6 +40,7 @@ pub(super) struct SplitRow {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) sticky: Option<String>,
+    pub(super) trial: Option<String>,
     pub(super) weight: i64,
     #[sqlx(flatten)]
     pub(super) version: VersionRow,

@@ -4,18 +4,71 @@ use std::cmp::Reverse;
 
 use futures::TryFutureExt;
 
+use super::Registry;
+use super::audit::Author;
 use crate::database::{Transaction, on};
 use crate::error::RegistryError;
-use crate::names::Version;
-use crate::records::Traffic;
+use crate::names::{FunctionName, Namespace, Version};
+use crate::records::{Function, Split, TakeBack, Traffic, Trial};
 
 /// The most versions that a function's requests are split over.
 const VERSIONS_MAX: usize = 10;
 /// The greatest weight.
 const WEIGHT_MAX: u32 = 1_000_000;
 
+impl Registry {
+    /// Splits the requests of the function over some of its versions. The one with the greatest weight is the active
+    /// one from now on; with only one it gets all requests.
+    pub async fn set_traffic(
+        &self,
+        namespace: &Namespace,
+        name: &FunctionName,
+        asked: &Traffic,
+        author: &Author,
+    ) -> Result<Function, RegistryError> {
+        let asked = check(asked)?;
+        let mut change = self.begin("traffic", namespace, name, author).await?;
+        let (Some(id), Some(active)) = (change.row.id, change.row.active) else {
+            return Err(change.not_found());
+        };
+        for &version in asked.weights.keys() {
+            change.manifest_of(id, version).await?;
+        }
+        match only(&asked) {
+            Some(version) if version == active && !change.is_split().await? => change.unchanged().await,
+            Some(version) => {
+                let manifest = change.manifest_of(id, version).await?;
+                change.activate(id, version, &manifest.routes).await
+            }
+            None => change.split(id, &asked).await,
+        }
+    }
+
+    /// Takes a version on trial back: the others share its requests. `false` if the function has changed since that was
+    /// asked for, or the version is the active one.
+    pub async fn take_back(&self, case: &TakeBack, author: &Author) -> Result<bool, RegistryError> {
+        let mut change = self.begin("take-back", &case.namespace, &case.name, author).await?;
+        let (Some(id), Some(active)) = (change.row.id, change.row.active) else { return Ok(false) };
+        let function = change.function().await?;
+        let Some(split) = function.split.filter(|_| function.revision == case.revision && active != case.version)
+        else {
+            return Ok(false);
+        };
+        change.because = Some(format!("{}: {}", case.version, case.why));
+        let left = without(&split, case.version);
+        match only(&left) {
+            Some(version) => {
+                let manifest = change.manifest_of(id, version).await?;
+                change.activate(id, version, &manifest.routes).await?
+            }
+            None => change.split(id, &left).await?,
+        };
+        Ok(true)
+    }
+}
+
 /// What is asked for without the weights of zero, if it can be had.
-pub(super) fn check(asked: &Traffic) -> Result<Traffic, RegistryError> {
+fn check(asked: &Traffic) -> Result<Traffic, RegistryError> {
     let mut asked = asked.clone();
     asked.weights.retain(|_, weight| *weight > 0);
     let refused = |detail: String| Err(RegistryError::BadTraffic(detail));
@@ -28,11 +81,16 @@ pub(super) fn check(asked: &Traffic) -> Result<Traffic, RegistryError> {
     if let Some((version, weight)) = asked.weights.iter().find(|(_, weight)| **weight > WEIGHT_MAX) {
         return refused(format!("{version}: a weight of {weight} is too great; {WEIGHT_MAX} is the most"));
     }
+    if let Some(Trial { requests, errors, slower }) = &asked.trial
+        && !(*requests >= 1 && (0.0..=100.0).contains(errors) && (1.0..=1000.0).contains(slower))
+    {
+        return refused("trial: give requests from 1, errors from 0 to 100 and slower from 1 to 1000".to_owned());
+    }
     Ok(asked)
 }
 
 /// The version that gets everything, if one does.
-pub(super) fn only(asked: &Traffic) -> Option<Version> {
+fn only(asked: &Traffic) -> Option<Version> {
     let mut versions = asked.weights.keys();
     versions.next().copied().filter(|_| versions.next().is_none())
 }
@@ -42,7 +100,14 @@ pub(super) fn canary(active: Version, version: Version, percent: u32) -> Traffic
     let mut weights =
         [(active, 100 - percent), (version, percent)].into_iter().collect::<std::collections::BTreeMap<_, _>>();
     weights.retain(|_, weight| *weight > 0);
-    Traffic { weights, sticky: None }
+    Traffic { weights, sticky: None, trial: None }
+}
+
+/// What is left of a split without that version.
+fn without(split: &Split, version: Version) -> Traffic {
+    let others = split.shares.iter().filter(|(record, _)| record.version != version);
+    let weights = others.map(|(record, weight)| (record.version, *weight)).collect();
+    Traffic { weights, sticky: split.sticky.clone(), trial: split.trial }
 }
 
 /// The version with the greatest weight: of two, the one that is active, or else the older.
@@ -66,16 +131,20 @@ pub(super) async fn write(transaction: &mut Transaction, id: i64, asked: &Traffi
         .execute(connection).map_ok(drop))?;
     }
     let sticky = asked.sticky.as_ref().map(ToString::to_string);
-    on!(transaction, connection => sqlx::query("UPDATE functions SET sticky = $2 WHERE id = $1")
+    // Three numbers, which JSON has.
+    let trial = asked.trial.map(|trial| serde_json::to_string(&trial).expect("JSON can hold it"));
+    on!(transaction, connection => sqlx::query("UPDATE functions SET sticky = $2, trial = $3 WHERE id = $1")
         .bind(id)
         .bind(sticky)
+        .bind(trial)
         .execute(connection).map_ok(drop))?;
     Ok(())
 }
 
 /// Ends a split, if there is one.
 pub(super) async fn clear(transaction: &mut Transaction, id: i64) -> Result<(), RegistryError> {
-    for statement in ["DELETE FROM traffic WHERE function_id = $1", "UPDATE functions SET sticky = NULL WHERE id = $1"]
+    for statement in
+        ["DELETE FROM traffic WHERE function_id = $1", "UPDATE functions SET sticky = NULL, trial = NULL WHERE id = $1"]
     {
         on!(&mut *transaction, connection => sqlx::query(statement).bind(id).execute(connection).map_ok(drop))?;
     }

@@ -1,6 +1,6 @@
 use wasmway_registry::{Digest, NewVersion, RegistryError};
 
-use crate::harness::{TestRegistry, parse, version};
+use crate::harness::{TestRegistry, author, parse, version};
 
 #[tokio::test]
 async fn a_first_deployment_creates_version_1() {
@@ -78,16 +78,19 @@ async fn a_version_without_its_artifact_is_refused() {
     let (namespace, name) = parse("hello");
     let error = registry
         .registry
-        .deploy(NewVersion {
-            namespace,
-            name,
-            digest: Digest::of(b"never stored"),
-            size: 1,
-            world: String::new(),
-            imports: Vec::new(),
-            manifest: Default::default(),
-            traffic: 100,
-        })
+        .deploy(
+            NewVersion {
+                namespace,
+                name,
+                digest: Digest::of(b"never stored"),
+                size: 1,
+                world: String::new(),
+                imports: Vec::new(),
+                manifest: Default::default(),
+                traffic: 100,
+            },
+            &author(),
+        )
         .await
         .unwrap_err();
     assert!(matches!(error, RegistryError::ArtifactMissing(_)), "{error:?}");
@@ -188,6 +191,6 @@ async fn a_component_is_known_in_the_namespaces_that_it_was_deployed_in() {
     assert_eq!(find(namespace.as_str(), b"one").await, Some(deployed.function.active));
     assert_eq!(find(namespace.as_str(), b"two").await, None);
     assert_eq!(find("elsewhere", b"one").await, None);
-    assert!(registry.registry.delete(&namespace, &name).await.unwrap());
+    assert!(registry.registry.delete(&namespace, &name, &author()).await.unwrap());
     assert_eq!(find(namespace.as_str(), b"one").await, None, "a function that is deleted leaves nothing");
 }

@@ -2,8 +2,8 @@
 
 use tempfile::TempDir;
 use wasmway_registry::{
-    ArtifactError, Deployed, Digest, Function, FunctionName, Manifest, Namespace, NewVersion, Registry, RegistryError,
-    Sticky, Stores, Traffic, Version,
+    ArtifactError, Author, Deployed, Digest, Function, FunctionName, Manifest, Namespace, NewVersion, Registry,
+    RegistryError, Sticky, Stores, Traffic, Version,
 };
 
 use crate::database;
@@ -45,7 +45,7 @@ impl TestRegistry {
 
     pub(crate) async fn rollback(&self, function: &str, to: Option<u32>) -> Result<Function, RegistryError> {
         let (namespace, name) = parse(function);
-        self.registry.rollback(&namespace, &name, to.map(version)).await
+        self.registry.rollback(&namespace, &name, to.map(version), &author()).await
     }
 
     /// Splits requests by `weights`, pairs of a version and its weight.
@@ -61,12 +61,12 @@ impl TestRegistry {
     ) -> Result<Function, RegistryError> {
         let (namespace, name) = parse(function);
         let weights = weights.iter().map(|&(number, weight)| (version(number), weight)).collect();
-        self.registry.set_traffic(&namespace, &name, &Traffic { weights, sticky }).await
+        self.registry.set_traffic(&namespace, &name, &Traffic { weights, sticky, trial: None }, &author()).await
     }
 
     pub(crate) async fn delete(&self, function: &str) -> bool {
         let (namespace, name) = parse(function);
-        self.registry.delete(&namespace, &name).await.unwrap()
+        self.registry.delete(&namespace, &name, &author()).await.unwrap()
     }
 
     pub(crate) async fn function(&self, function: &str) -> Option<Function> {
@@ -115,17 +115,25 @@ pub(crate) async fn deploy(
     let (namespace, name) = parse(function);
     let digest = try_store(registry, component.as_bytes(), 1 << 20).await?;
     registry
-        .deploy(NewVersion {
-            namespace,
-            name,
-            digest,
-            size: component.len() as u64,
-            world: "wasi:http/incoming-handler@0.2.10".to_owned(),
-            imports: vec!["wasi:io/streams@0.2.6".to_owned()],
-            manifest: Manifest::from_toml(manifest).unwrap(),
-            traffic: 100,
-        })
+        .deploy(
+            NewVersion {
+                namespace,
+                name,
+                digest,
+                size: component.len() as u64,
+                world: "wasi:http/incoming-handler@0.2.10".to_owned(),
+                imports: vec!["wasi:io/streams@0.2.6".to_owned()],
+                manifest: Manifest::from_toml(manifest).unwrap(),
+                traffic: 100,
+            },
+            &author(),
+        )
         .await
+}
+
+/// Who changes things here.
+pub(crate) fn author() -> Author {
+    Author { name: "tests".to_owned(), address: "127.0.0.1".to_owned(), request_id: "r-1".to_owned() }
 }
 
 /// `name` or `namespace/name`.

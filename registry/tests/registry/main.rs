@@ -1,5 +1,6 @@
 //! The registry on a real disk and a real SQLite.
 
+mod access;
 mod artifacts;
 mod changes;
 mod concurrency;

@@ -1,8 +1,8 @@
 //! Requests that are split over versions.
 
-use wasmway_registry::{Function, NewVersion, RegistryError, Sticky};
+use wasmway_registry::{Function, NewVersion, RegistryError, Sticky, TakeBack, Traffic, Trial};
 
-use crate::harness::{TestRegistry, parse};
+use crate::harness::{TestRegistry, author, parse, version};
 
 async fn three_versions() -> TestRegistry {
     let registry = TestRegistry::new().await;
@@ -84,7 +84,7 @@ async fn a_deploy_ends_a_split_and_one_with_a_part_makes_one() {
                 manifest: Default::default(),
                 traffic,
             };
-            registry.registry.deploy(new).await.unwrap()
+            registry.registry.deploy(new, &author()).await.unwrap()
         }
     };
     let deployed = canary(b"four", 20).await;
@@ -120,6 +120,42 @@ async fn a_function_with_a_split_can_be_deleted() {
     assert!(registry.delete("hello").await);
     let again = registry.deploy("hello", "one", "").await;
     assert_eq!((again.version.get(), shares(&again.function)), (4, vec![]));
+}
+
+#[tokio::test]
+async fn a_version_on_trial_is_taken_back_unless_something_has_changed_since() {
+    let registry = three_versions().await;
+    let (namespace, name) = parse("hello");
+    let weights = [(1, 20), (2, 70), (3, 10)].map(|(number, weight)| (version(number), weight)).into();
+    let trial = Some(Trial { requests: 50, ..Trial::default() });
+    let asked = Traffic { weights, sticky: None, trial };
+    let function = registry.registry.set_traffic(&namespace, &name, &asked, &author()).await.unwrap();
+    assert_eq!(function.split.as_ref().unwrap().trial, trial);
+    let case = |number, revision| TakeBack {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        version: version(number),
+        revision,
+        why: "it fails".to_owned(),
+    };
+    let taken = async |case: &TakeBack| registry.registry.take_back(case, &author()).await.unwrap();
+    assert!(!taken(&case(3, function.revision - 1)).await, "an older state");
+    assert!(!taken(&case(2, function.revision)).await, "the active one");
+    assert!(taken(&case(3, function.revision)).await);
+    assert!(!taken(&case(3, function.revision)).await, "only once");
+    let left = registry.function("hello").await.unwrap();
+    assert_eq!((shares(&left), left.split.as_ref().unwrap().trial), (vec![(1, 20), (2, 70)], trial));
+    assert!(taken(&case(1, left.revision)).await);
+    let alone = registry.function("hello").await.unwrap();
+    assert_eq!((alone.active.version.get(), alone.split), (2, None));
+    let log = registry.registry.audit(None, 1).await.unwrap();
+    assert_eq!((log[0].action.as_str(), log[0].after.as_deref()), ("take-back", Some("v2, since v1: it fails")));
+
+    for bad in [Trial { requests: 0, ..Trial::default() }, Trial { errors: f64::NAN, ..Trial::default() }] {
+        let asked = Traffic { trial: Some(bad), ..asked.clone() };
+        let error = registry.registry.set_traffic(&namespace, &name, &asked, &author()).await.unwrap_err();
+        assert!(matches!(error, RegistryError::BadTraffic(_)), "{error:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The same tests as those of `registry`, on a real Postgres, and those of several registries on one.
 
+#[path = "../registry/access.rs"]
+mod access;
 #[path = "../registry/changes.rs"]
 mod changes;
 #[path = "../registry/concurrency.rs"]
