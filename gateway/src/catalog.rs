@@ -8,10 +8,15 @@ use crate::{
     route_table::{RouteTable, Served},
 };
 use arc_swap::ArcSwap;
-use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::Mutex;
+use futures::{StreamExt, stream};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Mutex, time};
 use wasmway_registry::{
-    self as registry, ArtifactStore, FunctionName, Namespace, Registry, RegistryError, VersionRecord,
+    self as registry, ArtifactStore, Changes, Digest, FunctionName, Namespace, Registry, RegistryError, VersionRecord,
 };
 use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
 
@@ -24,9 +29,16 @@ pub(crate) struct Catalog {
     domain: Option<String>,
     outbound_allow_private: bool,
     log_lines: usize,
+    /// Components that another process has stored and this one has yet to fetch.
+    missing: std::sync::Mutex<HashSet<Digest>>,
     /// Held while a new table is made, so that an older state never replaces a newer one.
     state: Mutex<State>,
 }
+
+/// How long a change waits for the components that it needs.
+const FETCH_PATIENCE: Duration = Duration::from_secs(10);
+/// Components that are fetched at once.
+const FETCHED_AT_ONCE: usize = 16;
 
 /// A function by namespace and name.
 pub(crate) type Key = (Namespace, FunctionName);
@@ -47,6 +59,7 @@ impl Catalog {
             domain: config.domain.clone(),
             outbound_allow_private: config.outbound_allow_private,
             log_lines: config.log_lines,
+            missing: std::sync::Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -56,21 +69,71 @@ impl Catalog {
         self.table.load_full()
     }
 
-    /// Takes over what has changed in the registry since it was last looked at.
-    pub(crate) async fn refresh(&self, registry: &Registry) -> Result<(), RegistryError> {
+    /// Takes over what has changed in the registry since it was last looked at. Answers the revision up to which all of it
+    /// is served.
+    pub(crate) async fn refresh(&self, registry: &Registry) -> Result<u64, RegistryError> {
         let mut state = self.state.lock().await;
+        let mut changed = false;
         loop {
-            let changes = registry.changes(state.revision).await?;
-            let nothing = changes.functions.is_empty() && changes.gone.is_empty();
+            let mut changes = registry.changes(state.revision).await?;
+            if changes.revision < state.revision {
+                tracing::warn!(
+                    from = state.revision,
+                    to = changes.revision,
+                    "the registry was set back; starting over"
+                );
+                changes = whole(registry).await?;
+                let there: HashSet<Key> = changes.functions.iter().map(key_of).collect();
+                changes.gone = state.served.keys().filter(|key| !there.contains(*key)).cloned().collect();
+            }
+            changed |= !changes.functions.is_empty() || !changes.gone.is_empty();
+            if registry.is_shared() {
+                self.fetch(&changes.functions).await;
+            }
             state.revision = changes.revision;
             self.take(&mut state, changes.functions, changes.gone);
             if !changes.more {
-                if !nothing {
+                if changed {
                     self.publish(&state);
                 }
-                return Ok(());
+                return Ok(state.revision);
             }
         }
+    }
+
+    /// Gets the components here that another process has stored, or tries to for a while. What is missing then is
+    /// [fetched again](Self::fetch_missing).
+    async fn fetch(&self, functions: &[registry::Function]) {
+        let versions = functions.iter().flat_map(registry::Function::served_versions);
+        self.missing().extend(versions.map(|version| version.digest));
+        if time::timeout(FETCH_PATIENCE, self.fetch_missing()).await.is_err() {
+            tracing::warn!("components are still being fetched; calls of their functions may fail meanwhile");
+        }
+    }
+
+    /// Gets the components that are to be here and are not yet.
+    pub(crate) async fn fetch_missing(&self) {
+        let missing: Vec<Digest> = self.missing().iter().copied().collect();
+        let fetched = stream::iter(missing).map(|digest| {
+            let artifacts = self.artifacts.clone();
+            async move { (digest, artifacts.ensure(&digest).await) }
+        });
+        let mut fetched = fetched.buffer_unordered(FETCHED_AT_ONCE);
+        while let Some((digest, result)) = fetched.next().await {
+            match result {
+                Ok(is_there) => {
+                    if !is_there {
+                        tracing::error!(%digest, "a component is not stored where this process finds it");
+                    }
+                    self.missing().remove(&digest);
+                }
+                Err(error) => tracing::warn!(%digest, %error, "a component cannot be fetched; it is tried again"),
+            }
+        }
+    }
+
+    fn missing(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves these functions as they are, and no longer those that are gone.
@@ -85,7 +148,7 @@ impl Catalog {
             state.served.remove(&key);
         }
         for function in functions {
-            let key = (function.namespace.clone(), function.name.clone());
+            let key = key_of(&function);
             let backend = self.backend(&function, state.served.get(&key));
             match backend {
                 Some(backend) => state.served.insert(key, backend),
@@ -104,7 +167,11 @@ impl Catalog {
         let journal = before.map(|before| before.leader().journal.clone());
         let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
         let serve = |version: &VersionRecord| {
-            let same = before.and_then(|before| before.version(version.version.get())).cloned();
+            // Of the same number it is another one when the registry was set back in between.
+            let is_same = |served: &&Arc<Served>| {
+                served.created_at == version.created_at && served.function.digest() == *version.digest.as_bytes()
+            };
+            let same = before.and_then(|before| before.version(version.version.get())).filter(is_same).cloned();
             same.or_else(|| self.serve(function, version, journal.clone()).map(Arc::new))
         };
         let leader = serve(&function.active)?;
@@ -135,12 +202,28 @@ impl Catalog {
                 OutboundPolicy::new(function.namespace.to_string(), Box::new(allow), self.outbound_allow_private),
             ),
             journal,
+            created_at: version.created_at,
             metrics: self.metrics.function(function.namespace.as_str(), function.name.as_str()),
             debug: manifest.debug,
             server_timing: manifest.server_timing,
             routes: manifest.routes.clone(),
         })
     }
+}
+
+/// Everything that the registry has.
+async fn whole(registry: &Registry) -> Result<Changes, RegistryError> {
+    let mut whole = registry.changes(0).await?;
+    while whole.more {
+        let page = registry.changes(whole.revision).await?;
+        whole.functions.extend(page.functions);
+        (whole.revision, whole.more) = (page.revision, page.more);
+    }
+    Ok(whole)
+}
+
+pub(crate) fn key_of(function: &registry::Function) -> Key {
+    (function.namespace.clone(), function.name.clone())
 }
 
 fn limits(limits: &registry::manifest::Limits) -> Limits {

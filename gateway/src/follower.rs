@@ -6,7 +6,7 @@ mod upstream;
 
 pub(crate) use upstream::Upstream;
 
-use crate::{catalog::Catalog, catalog::Key};
+use crate::catalog::{Catalog, Key, key_of};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::Rng;
 use snapshot::Snapshot;
@@ -87,11 +87,13 @@ pub(crate) struct State {
     heard: u64,
     /// What is served, each function as it was when it was last ready.
     served: BTreeMap<Key, Function>,
-    /// What is to be served once it is ready.
+    /// What is to be served once it is ready, as far as it is not served as it is.
     pending: BTreeMap<Key, Function>,
     queue: VecDeque<Key>,
-    /// What could not be made ready, and why.
-    failing: BTreeMap<Key, (Function, String)>,
+    /// Why some of what is pending could not be made ready.
+    failing: BTreeMap<Key, String>,
+    /// What has to be ready before the node is.
+    first: HashSet<Key>,
     /// Components that are known to be ready.
     ready: HashSet<Digest>,
     is_dirty: bool,
@@ -120,14 +122,14 @@ impl Follower {
                 }
                 Some(prepared) = preparing.next() => {
                     self.finish(&mut state, prepared).await;
-                    if state.pending.is_empty() && failures == 0 {
+                    if state.pending.len() == state.failing.len() && failures == 0 {
                         // So that the registry learns of it at once.
                         asking = self.ask(&state, failures);
                     }
                 }
                 _ = retry.tick() => state.try_again(),
                 _ = write.tick(), if state.is_dirty => state.is_dirty = !self.write(&state).await,
-                _ = tidy.tick() => self.tidy(&state).await,
+                _ = tidy.tick() => self.tidy(&mut state).await,
             }
         }
     }
@@ -140,11 +142,20 @@ impl Follower {
                 tracing::info!(revision, functions = functions.len(), "serving what the last snapshot has");
                 state.heard = revision;
                 for function in functions {
-                    state.ready.extend(versions(&function).map(|version| version.digest));
-                    state.served.insert(key_of(&function), function);
+                    let key = key_of(&function);
+                    if function.served_versions().all(|version| self.is_ready(version)) {
+                        state.ready.extend(function.served_versions().map(|version| version.digest));
+                    } else {
+                        // After an upgrade, say: it is served at once, and compiled when it is called, if not before.
+                        state.queue.push_back(key.clone());
+                        state.first.insert(key.clone());
+                        state.pending.insert(key.clone(), function.clone());
+                    }
+                    state.served.insert(key, function);
                 }
                 self.catalog.apply(state.served.values().cloned().collect(), Vec::new()).await;
                 self.progress.lock().has_begun = true;
+                self.note_progress(&state);
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the snapshot cannot be read; waiting for the registry"),
@@ -167,10 +178,24 @@ impl Follower {
         .boxed()
     }
 
+    /// Whether everything is on this disk that running a version takes.
+    fn is_ready(&self, version: &VersionRecord) -> bool {
+        let world = World::of_export(&version.world);
+        world.is_some_and(|world| self.scheduler.has_code(*version.digest.as_bytes(), world))
+            && self.artifacts.path(&version.digest).exists()
+    }
+
+    /// Says how much of what the node has to have first is still missing. What fails does not hold it up.
+    fn note_progress(&self, state: &State) {
+        let missing = |key: &&Key| state.pending.contains_key(*key) && !state.failing.contains_key(*key);
+        self.progress.lock().to_prepare = state.first.iter().filter(missing).count();
+    }
+
     fn report(&self, state: &State) -> NodeReport {
-        // What waits is not served yet, and what came before it is.
-        let waiting = state.pending.values().map(|function| function.revision).min();
-        let describe = |(key, (_, why)): (&Key, &(Function, String))| {
+        // What waits is not served yet, and what came before it is. What fails is named.
+        let waiting = state.pending.iter().filter(|(key, _)| !state.failing.contains_key(*key));
+        let waiting = waiting.map(|(_, function)| function.revision).min();
+        let describe = |(key, why): (&Key, &String)| {
             let why: String = why.chars().take(FAILURE_CHARACTERS).collect();
             format!("{}/{}: {why}", key.0, key.1)
         };
@@ -217,11 +242,11 @@ impl Follower {
             self.catalog.apply(now, changes.gone).await;
             state.is_dirty = true;
         }
-        let mut progress = self.progress.lock();
         if is_first {
-            progress.to_prepare = state.pending.len();
-            progress.has_begun = !changes.more;
+            state.first = state.pending.keys().cloned().collect();
+            self.progress.lock().has_begun = !changes.more;
         }
+        self.note_progress(state);
         0
     }
 
@@ -239,7 +264,7 @@ impl Follower {
 
     /// Gets the components of a function and compiles them, where that has not been done before.
     async fn prepare(&self, key: Key, function: Function) -> Prepared {
-        for version in versions(&function) {
+        for version in function.served_versions() {
             if let Err(error) = self.prepare_version(version).await {
                 return (key, function.revision, Err(format!("version {}: {error:#}", version.version)));
             }
@@ -258,33 +283,31 @@ impl Follower {
     }
 
     async fn finish(&self, state: &mut State, (key, revision, result): Prepared) {
-        {
-            let mut progress = self.progress.lock();
-            progress.to_prepare = progress.to_prepare.saturating_sub(1);
-        }
         if state.pending.get(&key).is_none_or(|function| function.revision != revision) {
             // It has changed again meanwhile, or is gone.
             return;
         }
-        let Some(function) = state.pending.remove(&key) else { return };
         match result {
             Ok(()) => {
-                state.ready.extend(versions(&function).map(|version| version.digest));
+                let Some(function) = state.pending.remove(&key) else { return };
+                state.failing.remove(&key);
+                state.ready.extend(function.served_versions().map(|version| version.digest));
                 state.served.insert(key, function.clone());
                 self.catalog.apply(vec![function], Vec::new()).await;
                 state.is_dirty = true;
             }
             Err(why) => {
                 tracing::error!(namespace = %key.0, function = %key.1, why, "a change cannot be served here; what was served before stays");
-                state.failing.insert(key, (function, why));
+                state.failing.insert(key, why);
             }
         }
+        self.note_progress(state);
     }
 
     /// True when it is written.
     async fn write(&self, state: &State) -> bool {
-        let snapshot =
-            Snapshot { revision: self.report(state).revision, functions: state.served.values().cloned().collect() };
+        let functions = state.served.values().cloned().collect();
+        let snapshot = Snapshot { revision: state.settled(), functions };
         match snapshot::write(&self.snapshot, snapshot).await {
             Ok(()) => true,
             Err(error) => {
@@ -294,9 +317,10 @@ impl Follower {
         }
     }
 
-    async fn tidy(&self, state: &State) {
+    async fn tidy(&self, state: &mut State) {
         let all = state.served.values().chain(state.pending.values());
-        let needed: HashSet<Digest> = all.flat_map(versions).map(|version| version.digest).collect();
+        let needed: HashSet<Digest> = all.flat_map(Function::served_versions).map(|version| version.digest).collect();
+        state.ready.retain(|digest| needed.contains(digest));
         if let Err(error) = self.artifacts.forget_copies(|digest| needed.contains(digest)).await {
             tracing::warn!(%error, "copies of components that are not needed any more cannot be removed");
         }
@@ -315,7 +339,7 @@ impl State {
         for function in functions {
             let key = key_of(&function);
             self.failing.remove(&key);
-            if versions(&function).all(|version| self.ready.contains(&version.digest)) {
+            if function.served_versions().all(|version| self.ready.contains(&version.digest)) {
                 self.pending.remove(&key);
                 self.served.insert(key, function.clone());
                 now.push(function);
@@ -330,7 +354,7 @@ impl State {
     /// Makes of everything that there is the changes that lead there: what is not in it is gone.
     fn forget_others(&self, mut whole: Changes) -> Changes {
         let there: HashSet<Key> = whole.functions.iter().map(key_of).collect();
-        let known = self.served.keys().chain(self.pending.keys()).chain(self.failing.keys());
+        let known = self.served.keys().chain(self.pending.keys());
         let gone: HashSet<Key> = known.filter(|key| !there.contains(*key)).cloned().collect();
         whole.gone = gone.into_iter().collect();
         whole
@@ -338,19 +362,12 @@ impl State {
 
     /// Tries what has failed once more.
     fn try_again(&mut self) {
-        for (key, (function, _)) in std::mem::take(&mut self.failing) {
-            self.queue.push_back(key.clone());
-            self.pending.insert(key, function);
-        }
+        self.queue.extend(self.failing.keys().cloned());
     }
-}
 
-fn key_of(function: &Function) -> Key {
-    (function.namespace.clone(), function.name.clone())
-}
-
-/// The versions of a function that get requests.
-fn versions(function: &Function) -> impl Iterator<Item = &VersionRecord> {
-    let others = function.split.iter().flat_map(|split| split.shares.iter().map(|(version, _)| version));
-    std::iter::once(&function.active).chain(others.filter(|version| !version.active))
+    /// The revision up to which everything is served: after a restart, what came later is asked for again.
+    fn settled(&self) -> u64 {
+        let first = self.pending.values().map(|function| function.revision).min();
+        first.map_or(self.heard, |first| self.heard.min(first.saturating_sub(1)))
+    }
 }

@@ -20,12 +20,18 @@ impl Revisions {
     /// Looks at the revision, and wakes who waits for it.
     pub(crate) async fn look(&self, registry: &Registry) -> Result<(), RegistryError> {
         let newest = registry.revision().await?;
-        self.0.send_if_modified(|known| {
-            let is_newer = newest > *known;
-            *known = newest.max(*known);
-            is_newer
-        });
+        self.note(newest, |known| newest > known);
         Ok(())
+    }
+
+    fn note(&self, newest: u64, is_news: impl Fn(u64) -> bool) {
+        self.0.send_if_modified(|known| {
+            let is_news = is_news(*known);
+            if is_news {
+                *known = newest;
+            }
+            is_news
+        });
     }
 
     /// Looks again and again, for what other processes change.
@@ -33,8 +39,12 @@ impl Revisions {
         let mut is_away = false;
         loop {
             let was_away = is_away;
-            is_away = match self.look(registry).await {
-                Ok(()) => false,
+            is_away = match registry.revision().await {
+                Ok(newest) => {
+                    // Also a lower one: the database may have been set back to an earlier state.
+                    self.note(newest, |known| newest != known);
+                    false
+                }
                 Err(error) => {
                     if !was_away {
                         tracing::warn!(%error, "the registry cannot be asked for changes; what is served stays");
@@ -49,16 +59,11 @@ impl Revisions {
         }
     }
 
-    /// Waits until the revision is beyond `after`, or the time is up.
-    pub(crate) async fn beyond(&self, after: u64, patience: Duration) {
+    /// Waits until the revision is another than `after`, or the time is up. It is a lower one when the registry was set
+    /// back.
+    pub(crate) async fn other_than(&self, after: u64, patience: Duration) {
         let mut revisions = self.0.subscribe();
         // The sender is `self`: it is not gone, and the time may be up, which is just as good an end.
-        let _ = time::timeout(patience, revisions.wait_for(|newest| *newest > after)).await;
-    }
-
-    /// Waits until it changes once more.
-    pub(crate) async fn changed(&self) {
-        let newest = *self.0.borrow();
-        self.beyond(newest, Duration::MAX).await;
+        let _ = time::timeout(patience, revisions.wait_for(|newest| *newest != after)).await;
     }
 }

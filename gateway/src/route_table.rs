@@ -10,6 +10,7 @@ use crate::{
     journal::Journal,
     metrics::FunctionMetrics,
 };
+use jiff::Timestamp;
 use std::{collections::HashMap, sync::Arc};
 use wasmway_registry::manifest::RouteRule;
 use wasmway_scheduler::Function;
@@ -18,6 +19,8 @@ use wasmway_scheduler::Function;
 pub(crate) struct Served {
     pub(crate) function: Function,
     pub(crate) journal: Arc<Journal>,
+    /// When the version was first deployed: with its number and its digest, which version it is.
+    pub(crate) created_at: Timestamp,
     pub(crate) metrics: FunctionMetrics,
     /// Failures are shown to the client in full.
     pub(crate) debug: bool,

@@ -165,19 +165,13 @@ impl Node<'_> {
             tokio::spawn(async move { looking.keep_looking(&ours).await });
             if let Some(catalog) = catalog.cloned() {
                 let registry = registry.clone();
-                tokio::spawn(async move {
-                    loop {
-                        revisions.changed().await;
-                        if let Err(error) = catalog.refresh(&registry).await {
-                            tracing::warn!(%error, "changes cannot be read; what is served stays");
-                        }
-                    }
-                });
+                tokio::spawn(async move { keep_refreshing(&catalog, &registry, &revisions).await });
             }
         }
         let registry = registry.clone();
         tokio::spawn(async move {
-            let mut times = time::interval(GARBAGE_EVERY);
+            // Not at once: who has started with the wrong database has time to notice.
+            let mut times = time::interval_at(time::Instant::now() + GARBAGE_EVERY, GARBAGE_EVERY);
             loop {
                 times.tick().await;
                 match registry.collect_garbage().await {
@@ -270,6 +264,25 @@ impl Node<'_> {
 
 fn bound(address: Option<SocketAddr>) -> String {
     address.map_or_else(String::new, |address| format!("http://{address}"))
+}
+
+/// How long what another process has changed is waited for, before what is missing is looked at again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Takes over what other processes change, for ever.
+async fn keep_refreshing(catalog: &Catalog, registry: &Registry, revisions: &Revisions) {
+    loop {
+        match catalog.refresh(registry).await {
+            Ok(served) => {
+                revisions.other_than(served, LOOK_EVERY).await;
+                catalog.fetch_missing().await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "changes cannot be read; what is served stays");
+                time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
 }
 
 /// The token in the file that was named, which must be there, or in our own, which is made.

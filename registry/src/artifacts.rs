@@ -202,6 +202,27 @@ impl ArtifactStore {
         }
     }
 
+    /// Whether the folder has copies only, of what an object store holds.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.folders.bucket.is_some()
+    }
+
+    /// How long ago an artifact was put where it is held; `None` if it is not there.
+    pub(crate) async fn age(&self, digest: &Digest) -> Result<Option<Duration>, ArtifactError> {
+        if let Some(bucket) = &self.folders.bucket {
+            return bucket.age(digest).await;
+        }
+        let path = self.path(digest);
+        blocking(move || {
+            let Some(file) = open_if_there(&path)? else { return Ok(None) };
+            let modified = file.metadata().and_then(|data| data.modified());
+            let modified = modified.map_err(ArtifactError::io("look at", &path))?;
+            // From the future it is when the clock was set back.
+            Ok(Some(modified.elapsed().unwrap_or_default()))
+        })
+        .await
+    }
+
     /// All artifacts in the folder.
     async fn copies(&self) -> Result<Vec<Stored>, ArtifactError> {
         let root = self.folders.sha256.clone();

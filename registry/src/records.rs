@@ -52,6 +52,14 @@ pub struct Function {
     pub revision: u64,
 }
 
+impl Function {
+    /// The versions that get requests, the active one first.
+    pub fn served_versions(&self) -> impl Iterator<Item = &VersionRecord> {
+        let others = self.split.iter().flat_map(|split| split.shares.iter().map(|(version, _)| version));
+        std::iter::once(&self.active).chain(others.filter(|version| !version.active))
+    }
+}
+
 /// How the requests of a function are split over its versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Split {

@@ -1,6 +1,7 @@
 //! The registry's handle, and how its data directory is opened.
 
 mod audit;
+mod change;
 mod deploying;
 mod garbage;
 mod nodes;

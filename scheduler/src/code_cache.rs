@@ -98,6 +98,11 @@ impl CodeCache {
         Ok(Self { folder: folder.to_owned(), of_engines, key, verified: Mutex::default() })
     }
 
+    /// Whether there is a file of that code; whether it is good shows when it is loaded.
+    pub(crate) fn has(&self, id: CodeId<'_>) -> bool {
+        self.path(id).exists()
+    }
+
     fn path(&self, id: CodeId<'_>) -> PathBuf {
         let digest: String = id.digest.iter().map(|byte| format!("{byte:02x}")).collect();
         let [of_02, of_03] = &self.of_engines;

@@ -168,6 +168,11 @@ impl Loader {
         }
     }
 
+    /// Whether the code of a component is there.
+    pub(crate) fn has_code(&self, digest: &[u8; 32], world: World) -> bool {
+        self.cache.has(CodeId { digest, world, engine: &self.runtime(world).engine })
+    }
+
     /// Compiles the component in `path` and keeps the code.
     pub(crate) async fn compile(&self, digest: &[u8; 32], path: &Path) -> Result<Compiled, LoadError> {
         let scratch = self.cache.scratch();

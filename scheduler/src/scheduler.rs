@@ -189,6 +189,11 @@ impl Scheduler {
         Ok(Prepared { summary: None, compiled_in: None, initial_memory: program.initial_memory })
     }
 
+    /// Whether the native code of a component is on this disk, whoever made it when.
+    pub fn has_code(&self, digest: [u8; 32], world: World) -> bool {
+        self.programs.loader().has_code(&digest, world)
+    }
+
     /// Programs in memory.
     pub fn programs_loaded(&self) -> u64 {
         self.programs.loaded()

@@ -93,7 +93,7 @@ pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Fail
     let answer: Value = response.json().await.context("cannot read the platform's answer")?;
     let function: Function = serde_json::from_value(answer.clone()).map_err(anyhow::Error::new)?;
     let nodes = match arguments.wait {
-        true => nodes::wait(&client, function.revision, arguments.wait_timeout).await?,
+        true => nodes::wait(&client, &function, arguments.wait_timeout).await?,
         false => 0,
     };
     if globals.output == Format::Json {

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::api::NodeList;
+use crate::api::{Function, NodeList};
 use crate::cli::Globals;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -40,20 +40,26 @@ pub(crate) async fn run(globals: &Globals) -> Result<(), Failure> {
 /// How often the nodes are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Waits until every live node serves what the registry had at `revision`; an error names those that do not in time.
-pub(super) async fn wait(client: &Client, revision: u64, patience: Duration) -> Result<usize, Failure> {
+/// Waits until every live node serves the function as it was at `revision`; an error names those that do not in time. In
+/// a process that does everything there is nobody to wait for.
+pub(super) async fn wait(client: &Client, function: &Function, patience: Duration) -> Result<usize, Failure> {
     let end = Instant::now() + patience;
+    let of_it = format!("{}/{}:", function.namespace, function.name);
     loop {
         let list = client.json(client.request(Method::GET, "api/v1/nodes")).await?;
         let list: NodeList = serde_json::from_value(list).map_err(anyhow::Error::new)?;
-        let live: Vec<_> = list.nodes.into_iter().filter(|node| node.live).collect();
-        let behind = live.iter().filter(|node| node.revision < revision || !node.failing.is_empty());
-        let behind: Vec<String> = behind
-            .map(|node| match node.failing.as_slice() {
-                [] => node.name.clone(),
-                failing => format!("{} ({})", node.name, failing.join("; ")),
-            })
-            .collect();
+        let (live, away): (Vec<_>, Vec<_>) = list.nodes.into_iter().partition(|node| node.live);
+        let behind = live.iter().filter_map(|node| {
+            let failing = node.failing.iter().find(|what| what.starts_with(&of_it));
+            match failing {
+                Some(why) => Some(format!("{} ({why})", node.name)),
+                None => (node.revision < function.revision).then(|| node.name.clone()),
+            }
+        });
+        let mut behind: Vec<String> = behind.collect();
+        if live.is_empty() {
+            behind.extend(away.into_iter().map(|node| format!("{} (away)", node.name)));
+        }
         if behind.is_empty() {
             return Ok(live.len());
         }

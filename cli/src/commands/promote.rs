@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::Value;
 use wasmway_registry::{FunctionName, Version};
 
-use crate::api::{Function, Traffic, VersionList};
+use crate::api::{Function, Traffic};
 use crate::cli::Globals;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ use crate::output::{self, Format};
 #[command(after_help = "Example:\n  wasmway promote hello\n  wasmway promote hello 4")]
 pub(crate) struct Promote {
     name: FunctionName,
-    /// Version that gets everything [default: the newest]
+    /// Version that gets everything [default: the one that is tried out beside the active one]
     version: Option<Version>,
 }
 
@@ -25,10 +25,8 @@ pub(crate) async fn run(arguments: Promote, globals: &Globals) -> Result<(), Fai
     let version = match arguments.version {
         Some(version) => version.get(),
         None => {
-            let list = client.json(client.function(Method::GET, &arguments.name, "/versions")).await?;
-            let list: VersionList = serde_json::from_value(list).map_err(anyhow::Error::new)?;
-            let newest = list.versions.iter().map(|version| version.version).max();
-            newest.ok_or_else(|| anyhow::anyhow!("{} has no version", arguments.name))?
+            let function = client.json(client.function(Method::GET, &arguments.name, "")).await?;
+            tried_out(&serde_json::from_value(function).map_err(anyhow::Error::new)?)?
         }
     };
     let all = Traffic { weights: [(version, 100)].into(), sticky: None, trial: None };
@@ -39,4 +37,20 @@ pub(crate) async fn run(arguments: Promote, globals: &Globals) -> Result<(), Fai
     }
     let function: Function = serde_json::from_value(answer).map_err(anyhow::Error::new)?;
     output::line(format_args!("promoted {} v{}  {}", function.name, function.version, function.url))
+}
+
+/// The one version beside the active one that gets requests.
+fn tried_out(function: &Function) -> Result<u32, Failure> {
+    let split = function.traffic.iter().flat_map(|traffic| traffic.weights.keys().copied());
+    let others: Vec<u32> = split.filter(|version| *version != function.version).collect();
+    match others.as_slice() {
+        [version] => Ok(*version),
+        [] => Err(anyhow::anyhow!(
+            "no version of {} is tried out beside v{}; name the one that is to get everything",
+            function.name,
+            function.version
+        )
+        .into()),
+        _ => Err(anyhow::anyhow!("several versions of {} are tried out; name one of {others:?}", function.name).into()),
+    }
 }

@@ -124,3 +124,23 @@ async fn nodes_and_people_have_tokens_of_their_own() {
     let problem = stranger.control(Method::GET, "/readyz").await.expect(503).json();
     assert_eq!(problem["code"], "catching-up");
 }
+
+/// Without roles: two processes that do everything, on one database and one store.
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_platforms_serve_what_is_deployed_at_each_other() {
+    let fleet = Fleet::start(0, 0).await;
+    let (one, two) = (fleet.registry().role("up").start().await, fleet.registry().role("up").start().await);
+    one.deploy("hello").answer().await.expect(201);
+    answers(&two, "/hello/", HELLO).await;
+    two.upload("hello", guest("hello-std")).answer().await.expect(201);
+    eventually("the new version to be served", Duration::from_secs(20), async || {
+        let answer = one.get("/hello/").await.expect(200);
+        (answer.text() != HELLO).then_some(())
+    })
+    .await;
+    one.api(Method::DELETE, "/functions/hello").await.expect(204);
+    eventually("hello to be gone", Duration::from_secs(20), async || {
+        (two.get("/hello/").await.status == 404).then_some(())
+    })
+    .await;
+}

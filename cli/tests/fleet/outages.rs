@@ -100,3 +100,42 @@ async fn a_history_that_was_set_back_is_followed() {
     .await;
     fleet.gateways[0].get("/inspect/").await.expect(200);
 }
+
+/// What could not be served when it was deployed is not forgotten by a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_on_a_gateway_is_tried_again_after_its_restart() {
+    let mut fleet = serving(1, 1).await;
+    let component = guest("inspect");
+    let digest = fleet.registries[0].upload("inspect", component.clone()).answer().await.expect(201).json();
+    fleet.settled().await;
+    fleet.registries[0].api(Method::DELETE, "/functions/inspect").await.expect(204);
+    fleet.settled().await;
+    fleet.gateways[0].terminate().await;
+    // Everything that the gateway could make it of.
+    let hex = digest["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+    let copy = |folder: std::path::PathBuf| folder.join("artifacts/sha256").join(&hex[..2]).join(&hex);
+    std::fs::remove_file(copy(fleet.gateways[0].folder())).unwrap();
+    fleet.registries[0].upload("inspect", component.clone()).answer().await.expect(201);
+    std::fs::remove_file(copy(fleet.registries[0].folder())).unwrap();
+    std::fs::remove_file(fleet.store().join("sha256").join(&hex)).unwrap();
+    fleet.gateways[0].start_again().await;
+    eventually("the gateway to say what fails", Duration::from_secs(20), async || {
+        let list = fleet.nodes().await;
+        list["nodes"][0]["failing"].to_string().contains("default/inspect").then_some(())
+    })
+    .await;
+    fleet.registries[0].deploy("echo").answer().await.expect(201);
+    eventually("the snapshot to be written", Duration::from_secs(20), async || {
+        let snapshot = std::fs::read_to_string(fleet.gateways[0].folder().join("snapshot.json")).ok()?;
+        snapshot.contains("\"echo\"").then_some(())
+    })
+    .await;
+
+    fleet.gateways[0].kill().await;
+    fleet.registries[0].upload("inspect", component).answer().await.expect(200);
+    fleet.gateways[0].start_again().await;
+    eventually("inspect to be served", Duration::from_secs(20), async || {
+        (fleet.gateways[0].get("/inspect/").await.status == 200).then_some(())
+    })
+    .await;
+}

@@ -112,7 +112,7 @@ async fn a_version_that_fails_on_trial_is_taken_back_by_itself() {
     }
     let log = registry.api(Method::GET, "/audit?limit=1").await.expect(200).json();
     let entry = &log["entries"][0];
-    assert_eq!((&entry["action"], &entry["before"]), (&json!("take-back"), &json!("v1=50 v2=25 v3=25")));
+    assert_eq!((&entry["action"], &entry["before"]), (&json!("take-back"), &json!("v1=50 v2=25 v3=25 on trial")));
     assert!(entry["author"].as_str().unwrap().starts_with("trial on gateway-"), "{entry}");
     assert!(entry["after"].as_str().unwrap().contains("since v2: 100.0% of its"), "{entry}");
 }

@@ -100,7 +100,7 @@ async fn the_log_says_who_did_what() {
         shown,
         [
             r#""ann" "rollback" "default/hello" "v1=90 v2=10" -> "v1""#,
-            r#""ann" "deploy" "default/hello" "v1" -> "v1=90 v2=10""#,
+            r#""ann" "deploy" "default/hello" "v1" -> "v1=90 v2=10, v2 deployed""#,
             r#""ann" "deploy" "default/hello" null -> "v1""#,
         ]
     );

@@ -42,6 +42,12 @@ impl Access {
         Self { name: name.to_owned(), role: Role::Admin, namespace: None }
     }
 
+    /// Whether what is written `NAMESPACE/...` is theirs to see.
+    pub(super) fn may_see(&self, what: &str) -> bool {
+        let own = self.namespace.as_ref();
+        own.is_none_or(|own| what.split_once('/').is_some_and(|(namespace, _)| namespace == own.as_str()))
+    }
+
     /// Whether it is good for a request. What is in another namespace is not even there.
     fn permits(&self, request: &Parts) -> Result<(), Problem> {
         let path = request.uri.path();

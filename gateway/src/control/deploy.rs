@@ -188,6 +188,8 @@ async fn publish(
     new: NewVersion,
     author: Author,
 ) -> Result<Deployed, Problem> {
+    // What is refused leaves nothing behind.
+    plane.registry.check_quota(&new).await?;
     component.commit().await.map_err(upload::stored)?;
     let deployed = plane.registry.deploy(new, &author).await?;
     plane.publish().await?;

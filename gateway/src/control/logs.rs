@@ -44,7 +44,8 @@ pub(super) struct LinesQuery {
 #[utoipa::path(get, path = "/api/v1/functions/{name}/logs", tag = "observing",
     params(("name" = String, Path), NamespaceQuery, LinesQuery),
     responses((status = 200, content_type = "application/x-ndjson", body = LogLine), (status = 401, body = Problem),
-        (status = 404, body = Problem)))]
+        (status = 404, body = Problem),
+        (status = 501, description = "Of a registry alone: the nodes keep their logs", body = Problem)))]
 pub(super) async fn lines(
     State(journals): State<Journals>,
     target: Target,

@@ -1,9 +1,9 @@
 //! What nodes ask the registry, and what is known of them.
 
-use super::ControlPlane;
+use super::{ControlPlane, auth::Access};
 use crate::problem::Problem;
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Body,
     extract::{Path, State},
     response::{IntoResponse, Response},
@@ -21,8 +21,6 @@ use wasmway_registry::{Changes, Digest, NodeReport, RegistryError, TakeBack};
 const POLL_PATIENCE: Duration = Duration::from_secs(15);
 /// A node that has asked nothing for so long counts as away: three times as long as it waits.
 const AWAY_AFTER: SignedDuration = SignedDuration::from_secs(45);
-/// A node that has asked nothing for so long is forgotten.
-const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a node says and asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,14 +70,18 @@ pub(super) struct NodeList {
 /// The nodes that serve functions beside this process
 #[utoipa::path(get, path = "/api/v1/nodes", tag = "observing",
     responses((status = 200, body = NodeList), (status = 401, body = Problem), (status = 503, body = Problem)))]
-pub(super) async fn list(State(plane): State<Arc<ControlPlane>>) -> Result<Json<NodeList>, Problem> {
+pub(super) async fn list(
+    State(plane): State<Arc<ControlPlane>>,
+    Extension(access): Extension<Access>,
+) -> Result<Json<NodeList>, Problem> {
     let now = Timestamp::now();
-    let nodes = plane.registry.nodes(now - FORGOTTEN_AFTER).await?;
+    let nodes = plane.registry.nodes().await?;
     let view = |node: wasmway_registry::Node| NodeView {
         name: node.report.name,
         address: node.report.address,
         revision: node.report.revision,
-        failing: node.report.failing,
+        // Each begins with its function, `NAMESPACE/NAME`.
+        failing: node.report.failing.into_iter().filter(|what| access.may_see(what)).collect(),
         seen_at: node.seen_at,
         live: now.duration_since(node.seen_at) < AWAY_AFTER,
     };
@@ -105,7 +107,7 @@ async fn poll(State(plane): State<Arc<ControlPlane>>, Json(poll): Json<Poll>) ->
         return Ok(Json(changes));
     }
     tokio::select! {
-        () = plane.revisions.beyond(poll.after, POLL_PATIENCE) => {}
+        () = plane.revisions.other_than(poll.after, POLL_PATIENCE) => {}
         () = plane.drain.closing() => {}
     }
     Ok(Json(plane.registry.changes(poll.after).await?))

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 use wasmway_registry::Function;
@@ -31,7 +32,10 @@ pub(super) async fn write(path: &Path, snapshot: Snapshot) -> io::Result<()> {
     let path = path.to_owned();
     blocking(move || {
         let scratch: PathBuf = path.with_extension("new");
-        let mut file = io::BufWriter::new(fs::File::create(&scratch)?);
+        // For this user alone: what functions find in their environment is in it.
+        let mut open = fs::OpenOptions::new();
+        open.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = io::BufWriter::new(open.open(&scratch)?);
         serde_json::to_writer(&mut file, &snapshot)?;
         file.flush()?;
         file.get_ref().sync_all()?;

@@ -93,6 +93,7 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
             outbound,
         ),
         journal: Arc::new(Journal::new(1)),
+        created_at: jiff::Timestamp::UNIX_EPOCH,
         metrics: metrics.function(declared.namespace, declared.name),
         debug: false,
         server_timing: false,

@@ -64,8 +64,10 @@ impl Bucket {
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| format!("{error}; {FORMS}"))?;
         let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
         let place = url.as_str();
-        // Keys are known in lower case; what is none of the store's is no concern of it.
+        // Keys are known in lower case, and without their prefix too: a variable TOKEN is no concern of the store.
         let environment = environment.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let environment =
+            environment.filter(|(name, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| name.starts_with(prefix)));
         let store: Result<Arc<dyn ObjectStore>, object_store::Error> = match scheme {
             ObjectStoreScheme::AmazonS3 => {
                 let store = AmazonS3Builder::new().with_url(place).with_retry(retry);
@@ -138,6 +140,15 @@ impl Bucket {
         match self.store.head(&self.place(digest)).await {
             Ok(found) => Ok(found.size == size && age(modified(&found)) < fresh),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error("look into")(error)),
+        }
+    }
+
+    /// How long ago an artifact was put; `None` if it is not there.
+    pub(super) async fn age(&self, digest: &Digest) -> Result<Option<Duration>, ArtifactError> {
+        match self.store.head(&self.place(digest)).await {
+            Ok(found) => Ok(Some(age(modified(&found)))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error("look into")(error)),
         }
     }

@@ -4,6 +4,8 @@ use sqlx::SqlitePool;
 
 use super::*;
 use crate::database::Database;
+use crate::digest::Digest;
+use crate::manifest::Manifest;
 use crate::registry::Stores;
 
 async fn registry() -> (tempfile::TempDir, Registry, Digest) {

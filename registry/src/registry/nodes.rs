@@ -1,7 +1,7 @@
 //! The nodes that serve functions, as they say of themselves.
 
 use futures::TryFutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
@@ -9,6 +9,9 @@ use super::Registry;
 use super::rows::read;
 use crate::database::on;
 use crate::error::RegistryError;
+
+/// A node that has said nothing for so long is forgotten.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,11 @@ impl Registry {
         // A text that serde made of texts.
         let failing = serde_json::to_string(&report.failing).expect("JSON can hold it");
         let revision = i64::try_from(report.revision).unwrap_or(i64::MAX);
+        let now = Timestamp::now();
         let mut transaction = self.shared.database.note().await?;
+        on!(&mut transaction, connection => sqlx::query("DELETE FROM nodes WHERE seen_at < $1")
+            .bind((now - FORGOTTEN_AFTER).as_microsecond())
+            .execute(connection).map_ok(drop))?;
         on!(&mut transaction, connection => sqlx::query(
             "INSERT INTO nodes (name, address, revision, failing, seen_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (name) DO UPDATE SET address = excluded.address, revision = excluded.revision, \
@@ -57,22 +64,18 @@ impl Registry {
         .bind(&report.address)
         .bind(revision)
         .bind(&failing)
-        .bind(Timestamp::now().as_microsecond())
+                .bind(now.as_microsecond())
         .execute(connection).map_ok(drop))?;
         transaction.commit().await
     }
 
-    /// All nodes by name that were heard of since `since`. Those that were not are forgotten.
-    pub async fn nodes(&self, since: Timestamp) -> Result<Vec<Node>, RegistryError> {
-        let mut transaction = self.shared.database.note().await?;
-        on!(&mut transaction, connection => sqlx::query("DELETE FROM nodes WHERE seen_at < $1")
-            .bind(since.as_microsecond())
-            .execute(connection).map_ok(drop))?;
+    /// All nodes by name that were heard of in the last hour.
+    pub async fn nodes(&self) -> Result<Vec<Node>, RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
         let rows: Vec<NodeRow> = on!(&mut transaction, connection => sqlx::query_as(
             "SELECT name, address, revision, failing, seen_at FROM nodes ORDER BY name",
         )
         .fetch_all(connection))?;
-        transaction.commit().await?;
         rows.into_iter().map(NodeRow::record).collect()
     }
 }

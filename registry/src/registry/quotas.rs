@@ -6,6 +6,7 @@ use sqlx::FromRow;
 
 use super::Registry;
 use super::audit::{self, Act, Author};
+use super::reading::find_function;
 use super::rows::read;
 use crate::database::{Transaction, on};
 use crate::error::RegistryError;
@@ -94,6 +95,13 @@ impl Registry {
         let rows: Vec<NamespaceRow> = on!(&mut transaction, connection =>
             sqlx::query_as(select_namespaces!("ORDER BY n.name")).fetch_all(connection))?;
         rows.into_iter().map(NamespaceRow::record).collect()
+    }
+
+    /// Refuses what a deploy of this would be refused for by the quota of its namespace: before anything of it is stored.
+    pub async fn check_quota(&self, new: &NewVersion) -> Result<(), RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
+        let is_new = find_function(&mut transaction, &new.namespace, &new.name).await?.is_none();
+        check(&mut transaction, new, is_new).await
     }
 
     /// Says how much a namespace may have. What it has beyond that stays; deploys that would add to it are refused.

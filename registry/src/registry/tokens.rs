@@ -184,6 +184,10 @@ impl Registry {
 
     /// The token with this secret, also when it [has expired](Token::has_expired); notes that it was used when it has not.
     pub async fn token_of(&self, secret: &str) -> Result<Option<Token>, RegistryError> {
+        let random = secret.strip_prefix(TOKEN_PREFIX).unwrap_or_default();
+        if random.len() != 2 * SECRET_BYTES || !random.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
         let mut transaction = self.shared.database.read().await?;
         let hash = hash(secret);
         let row: Option<TokenRow> = on!(&mut transaction, connection => sqlx::query_as(
@@ -194,15 +198,23 @@ impl Registry {
         drop(transaction);
         let Some(token) = row.map(TokenRow::token).transpose()? else { return Ok(None) };
         let now = Timestamp::now();
-        if !token.has_expired() && token.last_used_at.is_none_or(|last| now.duration_since(last) > USE_NOTED_EVERY) {
-            let mut transaction = self.shared.database.note().await?;
-            on!(&mut transaction, connection => sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
-                .bind(&token.id)
-                .bind(now.as_microsecond())
-                .execute(connection).map_ok(drop))?;
-            transaction.commit().await?;
+        if !token.has_expired()
+            && token.last_used_at.is_none_or(|last| now.duration_since(last) > USE_NOTED_EVERY)
+            && let Err(error) = self.note_use(&token.id, now).await
+        {
+            // A token is good also while nothing can be written.
+            tracing::warn!(%error, "the use of a token cannot be noted");
         }
         Ok(Some(token))
+    }
+
+    async fn note_use(&self, id: &str, now: Timestamp) -> Result<(), RegistryError> {
+        let mut transaction = self.shared.database.note().await?;
+        on!(&mut transaction, connection => sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1")
+            .bind(id)
+            .bind(now.as_microsecond())
+            .execute(connection).map_ok(drop))?;
+        transaction.commit().await
     }
 
     /// All tokens, the oldest first; those that have expired are among them.

@@ -50,11 +50,14 @@ impl Registry {
         let mut change = self.begin("take-back", &case.namespace, &case.name, author).await?;
         let (Some(id), Some(active)) = (change.row.id, change.row.active) else { return Ok(false) };
         let function = change.function().await?;
-        let Some(split) = function.split.filter(|_| function.revision == case.revision && active != case.version)
-        else {
+        let is_on_trial = |split: &Split| {
+            split.trial.is_some() && split.shares.iter().any(|(record, _)| record.version == case.version)
+        };
+        let is_current = function.revision == case.revision && active != case.version;
+        let Some(split) = function.split.filter(|split| is_current && is_on_trial(split)) else {
             return Ok(false);
         };
-        change.because = Some(format!("{}: {}", case.version, case.why));
+        change.remark = Some(format!("since v{}: {}", case.version, case.why));
         let left = without(&split, case.version);
         match only(&left) {
             Some(version) => {
@@ -117,7 +120,12 @@ pub(super) fn leader(asked: &Traffic, active: Option<Version>) -> Option<Version
 }
 
 /// Writes a split down. One that is none, since one version gets everything, is not written.
-pub(super) async fn write(transaction: &mut Transaction, id: i64, asked: &Traffic) -> Result<(), RegistryError> {
+pub(super) async fn write(
+    transaction: &mut Transaction,
+    id: i64,
+    asked: &Traffic,
+    from: Option<Version>,
+) -> Result<(), RegistryError> {
     if only(asked).is_some() {
         return Ok(());
     }
@@ -133,19 +141,23 @@ pub(super) async fn write(transaction: &mut Transaction, id: i64, asked: &Traffi
     let sticky = asked.sticky.as_ref().map(ToString::to_string);
     // Three numbers, which JSON has.
     let trial = asked.trial.map(|trial| serde_json::to_string(&trial).expect("JSON can hold it"));
-    on!(transaction, connection => sqlx::query("UPDATE functions SET sticky = $2, trial = $3 WHERE id = $1")
+    on!(transaction, connection => sqlx::query(
+        "UPDATE functions SET sticky = $2, trial = $3, split_from = $4 WHERE id = $1",
+    )
         .bind(id)
-        .bind(sticky)
-        .bind(trial)
+        .bind(&sticky)
+        .bind(&trial)
+        .bind(from.map(i64::from))
         .execute(connection).map_ok(drop))?;
     Ok(())
 }
 
 /// Ends a split, if there is one.
 pub(super) async fn clear(transaction: &mut Transaction, id: i64) -> Result<(), RegistryError> {
-    for statement in
-        ["DELETE FROM traffic WHERE function_id = $1", "UPDATE functions SET sticky = NULL, trial = NULL WHERE id = $1"]
-    {
+    for statement in [
+        "DELETE FROM traffic WHERE function_id = $1",
+        "UPDATE functions SET sticky = NULL, trial = NULL, split_from = NULL WHERE id = $1",
+    ] {
         on!(&mut *transaction, connection => sqlx::query(statement).bind(id).execute(connection).map_ok(drop))?;
     }
     Ok(())

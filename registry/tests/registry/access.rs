@@ -21,6 +21,7 @@ async fn a_token_is_known_by_its_secret_until_it_is_revoked() {
 
     let found = registry.registry.token_of(&secret).await.unwrap().unwrap();
     assert_eq!(found, token);
+    assert_eq!(registry.registry.token_of(&secret.to_uppercase()).await.unwrap(), None);
     let listed = registry.registry.tokens().await.unwrap();
     assert!(listed[0].last_used_at.is_some(), "its use is noted");
     assert_eq!(listed[0].namespace.as_ref().unwrap().as_str(), "shop");

@@ -64,6 +64,17 @@ async fn going_back_ends_a_split_first() {
 }
 
 #[tokio::test]
+async fn going_back_from_a_version_that_leads_its_split_is_back_to_the_one_before() {
+    let registry = three_versions().await;
+    registry.split("hello", &[(3, 40), (1, 60)]).await.unwrap();
+    // Changed on the way, it is still the same try.
+    let leads = registry.split("hello", &[(3, 10), (1, 80), (2, 10)]).await.unwrap();
+    assert_eq!(leads.active.version.get(), 1);
+    let back = registry.rollback("hello", None).await.unwrap();
+    assert_eq!((back.active.version.get(), shares(&back)), (3, vec![]));
+}
+
+#[tokio::test]
 async fn a_deploy_ends_a_split_and_one_with_a_part_makes_one() {
     let registry = three_versions().await;
     registry.split("hello", &[(3, 90), (1, 10)]).await.unwrap();
@@ -90,6 +101,10 @@ async fn a_deploy_ends_a_split_and_one_with_a_part_makes_one() {
     let deployed = canary(b"four", 20).await;
     assert_eq!((deployed.version.get(), deployed.function.active.version.get()), (4, 3));
     assert_eq!(shares(&deployed.function), [(3, 80), (4, 20)]);
+    let revision = registry.revision().await;
+    let again = canary(b"four", 20).await;
+    assert_eq!((again.created, shares(&again.function)), (false, vec![(3, 80), (4, 20)]));
+    assert_eq!(registry.revision().await, revision, "the same once more changes nothing");
     let silent = canary(b"five", 0).await;
     assert_eq!((silent.version.get(), silent.function.active.version.get()), (5, 3));
     assert_eq!(shares(&silent.function), []);
@@ -141,6 +156,7 @@ async fn a_version_on_trial_is_taken_back_unless_something_has_changed_since() {
     let taken = async |case: &TakeBack| registry.registry.take_back(case, &author()).await.unwrap();
     assert!(!taken(&case(3, function.revision - 1)).await, "an older state");
     assert!(!taken(&case(2, function.revision)).await, "the active one");
+    assert!(!taken(&case(9, function.revision)).await, "none of its versions");
     assert!(taken(&case(3, function.revision)).await);
     assert!(!taken(&case(3, function.revision)).await, "only once");
     let left = registry.function("hello").await.unwrap();
