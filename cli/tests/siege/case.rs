@@ -37,8 +37,8 @@ pub(crate) enum Ground {
     Shared(fn(&Server) -> Attack<'_>),
     /// A server of the case's own.
     Own(OwnServer, fn(&mut Platform) -> Attack<'_>),
-    /// Nothing yet: the part that would be attacked does not exist.
-    NotBuilt(&'static str),
+    /// It takes more than one server: shown by what is named.
+    Elsewhere(&'static str),
 }
 
 /// How a case's own server is started.
@@ -89,8 +89,8 @@ impl By {
         self.case(number, what, Ground::Own(OwnServer::new(settings, true), attack))
     }
 
-    pub(crate) const fn not_built(self, number: u8, what: &'static str, why: &'static str) -> Case {
-        self.case(number, what, Ground::NotBuilt(why))
+    pub(crate) const fn elsewhere(self, number: u8, what: &'static str, why: &'static str) -> Case {
+        self.case(number, what, Ground::Elsewhere(why))
     }
 
     const fn case(self, number: u8, what: &'static str, ground: Ground) -> Case {

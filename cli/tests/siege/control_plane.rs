@@ -12,11 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let control = By::ControlPlane;
     vec![
         control.attacks(76, "no token, and others", |server| Box::pin(no_token(server))),
-        control.not_built(
-            77,
-            "a token of too small a scope",
-            "there is one token, the administrator's; scopes are not built yet",
-        ),
+        control.elsewhere(77, "a token of too small a scope", "cli/tests/platform/access.rs"),
         control.attacks(78, "a function of another namespace", |server| Box::pin(other_namespace(server))),
         control.attacks_own(79, "the token at rest", &[], |platform| Box::pin(token_at_rest(platform))),
         control.attacks_own(80, "the token in logs and addresses", &[], |platform| Box::pin(token_in_logs(platform))),

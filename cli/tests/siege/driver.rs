@@ -97,7 +97,7 @@ async fn besiege(cases: &[Case], arguments: &Arguments) -> Result<bool, String> 
 
 async fn verdict(case: &Case, shared: &Shared) -> Verdict {
     match case.ground {
-        Ground::NotBuilt(why) => Verdict::NotBuilt(why),
+        Ground::Elsewhere(why) => Verdict::Elsewhere(why),
         Ground::Shared(attack) => {
             let server = shared.server();
             let (watch, server) = (Watch::begin(server, shared.memory()), server);

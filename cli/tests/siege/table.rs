@@ -9,7 +9,7 @@ pub(crate) enum Verdict {
     Broken(String, Course),
     /// Why it could not be run here.
     NotRun(String),
-    NotBuilt(&'static str),
+    Elsewhere(&'static str),
 }
 
 pub(crate) struct Row<'a> {
@@ -30,7 +30,7 @@ pub(crate) fn print(row: &Row<'_>) {
         Verdict::Holds(course) => (Some(course), "holds", course.answered.as_deref().unwrap_or_default()),
         Verdict::Broken(why, course) => (Some(course), "BROKEN", first_line(why)),
         Verdict::NotRun(why) => (None, "not run", why.as_str()),
-        Verdict::NotBuilt(why) => (None, "not built", *why),
+        Verdict::Elsewhere(why) => (None, "elsewhere", *why),
     };
     let took = course.map(|course| format!("{:.1} s", course.took.as_secs_f64())).unwrap_or_default();
     println!(
@@ -76,7 +76,7 @@ pub(crate) struct Tally {
     held: usize,
     broken: Vec<u8>,
     not_run: Vec<u8>,
-    not_built: Vec<(u8, &'static str)>,
+    elsewhere: Vec<(u8, &'static str)>,
 }
 
 impl Tally {
@@ -86,7 +86,7 @@ impl Tally {
             Verdict::Holds(_) => self.held += 1,
             Verdict::Broken(..) => self.broken.push(case.number),
             Verdict::NotRun(_) => self.not_run.push(case.number),
-            Verdict::NotBuilt(why) => self.not_built.push((case.number, why)),
+            Verdict::Elsewhere(why) => self.elsewhere.push((case.number, why)),
         }
         !matches!(verdict, Verdict::Broken(..))
     }
@@ -100,8 +100,8 @@ impl Tally {
         if !self.not_run.is_empty() {
             println!("not run: {:?}", self.not_run);
         }
-        for (number, why) in &self.not_built {
-            println!("not built, so not attacked: {number}, {why}");
+        for (number, why) in &self.elsewhere {
+            println!("shown elsewhere: {number}, by {why}");
         }
         self.broken.is_empty()
     }

@@ -24,20 +24,12 @@ pub(super) fn cases() -> Vec<Case> {
         environment
             .attacks_own(63, "a full disk", &[], |platform| Box::pin(disk_full(platform)))
             .after(SMALL_DISK_NEEDS, SMALL_DISK),
-        environment.not_built(
-            64,
-            "Postgres down at the start",
-            "the registry is SQLite; Postgres is not supported yet",
-        ),
-        environment.not_built(65, "Postgres down midway", "the registry is SQLite; Postgres is not supported yet"),
+        environment.elsewhere(64, "Postgres down at the start", "cli/tests/fleet/outages.rs"),
+        environment.elsewhere(65, "Postgres down midway", "cli/tests/fleet/outages.rs"),
         environment
             .attacks_alone(66, "damaged components and native code", &[], |platform| Box::pin(damaged_files(platform))),
         environment.attacks_own(67, "a damaged database", &[], |platform| Box::pin(damaged_database(platform))),
-        environment.not_built(
-            69,
-            "the object store out of reach",
-            "artifacts are on the node's own disk; there is no object store yet",
-        ),
+        environment.elsewhere(69, "the object store out of reach", "cli/tests/fleet/outages.rs"),
         environment.attacks_alone(70, "native code of another wasmtime", &[], |platform| Box::pin(upgraded(platform))),
     ]
 }

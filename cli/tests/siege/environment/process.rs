@@ -45,11 +45,7 @@ pub(super) fn cases() -> Vec<Case> {
             Box::pin(memory_pressure(platform))
         }),
         environment.attacks_alone(73, "SIGTERM under load", &[], |platform| Box::pin(stopped_under_load(platform))),
-        environment.not_built(
-            74,
-            "two nodes restarted in turn",
-            "a node is alone; nodes that share a registry are not built yet",
-        ),
+        environment.elsewhere(74, "two nodes restarted in turn", "cargo xtask fleet a_rolling_restart"),
         environment.attacks_alone(75, "a pool without a free slot", &["--max-instances=4"], |platform| {
             Box::pin(pool_exhausted(platform))
         }),
