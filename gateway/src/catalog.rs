@@ -83,8 +83,7 @@ impl Catalog {
                     "the registry was set back; starting over"
                 );
                 changes = whole(registry).await?;
-                let there: HashSet<Key> = changes.functions.iter().map(key_of).collect();
-                changes.gone = state.served.keys().filter(|key| !there.contains(*key)).cloned().collect();
+                changes.forget_others(state.served.keys());
             }
             changed |= !changes.functions.is_empty() || !changes.gone.is_empty();
             if registry.is_shared() {
@@ -148,7 +147,7 @@ impl Catalog {
             state.served.remove(&key);
         }
         for function in functions {
-            let key = key_of(&function);
+            let key = function.key();
             let backend = self.backend(&function, state.served.get(&key));
             match backend {
                 Some(backend) => state.served.insert(key, backend),
@@ -215,15 +214,9 @@ impl Catalog {
 async fn whole(registry: &Registry) -> Result<Changes, RegistryError> {
     let mut whole = registry.changes(0).await?;
     while whole.more {
-        let page = registry.changes(whole.revision).await?;
-        whole.functions.extend(page.functions);
-        (whole.revision, whole.more) = (page.revision, page.more);
+        whole.append(registry.changes(whole.revision).await?);
     }
     Ok(whole)
-}
-
-pub(crate) fn key_of(function: &registry::Function) -> Key {
-    (function.namespace.clone(), function.name.clone())
 }
 
 fn limits(limits: &registry::manifest::Limits) -> Limits {

@@ -62,10 +62,12 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Makes what the registry has just taken down visible: here at once, and to the nodes that wait for it.
     async fn publish(&self) -> Result<(), RegistryError> {
-        if let Some(catalog) = &self.catalog {
-            catalog.refresh(&self.registry).await?;
-        }
-        self.revisions.look(&self.registry).await
+        let revision = match &self.catalog {
+            Some(catalog) => catalog.refresh(&self.registry).await?,
+            None => self.registry.revision().await?,
+        };
+        self.revisions.reached(revision);
+        Ok(())
     }
 
     /// Takes a version on trial back, as the node `by` has found that it does worse.

@@ -6,7 +6,7 @@ mod upstream;
 
 pub(crate) use upstream::Upstream;
 
-use crate::catalog::{Catalog, Key, key_of};
+use crate::catalog::{Catalog, Key};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::Rng;
 use snapshot::Snapshot;
@@ -142,7 +142,7 @@ impl Follower {
                 tracing::info!(revision, functions = functions.len(), "serving what the last snapshot has");
                 state.heard = revision;
                 for function in functions {
-                    let key = key_of(&function);
+                    let key = function.key();
                     if function.served_versions().all(|version| self.is_ready(version)) {
                         state.ready.extend(function.served_versions().map(|version| version.digest));
                     } else {
@@ -192,9 +192,6 @@ impl Follower {
     }
 
     fn report(&self, state: &State) -> NodeReport {
-        // What waits is not served yet, and what came before it is. What fails is named.
-        let waiting = state.pending.iter().filter(|(key, _)| !state.failing.contains_key(*key));
-        let waiting = waiting.map(|(_, function)| function.revision).min();
         let describe = |(key, why): (&Key, &String)| {
             let why: String = why.chars().take(FAILURE_CHARACTERS).collect();
             format!("{}/{}: {why}", key.0, key.1)
@@ -202,7 +199,8 @@ impl Follower {
         NodeReport {
             name: self.name.clone(),
             address: self.address.clone(),
-            revision: waiting.map_or(state.heard, |first| state.heard.min(first.saturating_sub(1))),
+            // What fails is named.
+            revision: state.served_up_to(|key| !state.failing.contains_key(key)),
             failing: state.failing.iter().take(FAILURES_TOLD).map(describe).collect(),
         }
     }
@@ -228,7 +226,10 @@ impl Follower {
                 "the registry's history is another one now; starting over"
             );
             match self.whole().await {
-                Ok(whole) => changes = state.forget_others(whole),
+                Ok(whole) => {
+                    changes = whole;
+                    changes.forget_others(state.served.keys().chain(state.pending.keys()));
+                }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the registry does not answer");
                     return 1;
@@ -255,9 +256,7 @@ impl Follower {
         let report = || self.report(&State::default());
         let mut whole = self.upstream.changes(0, report()).await?;
         while whole.more {
-            let page = self.upstream.changes(whole.revision, report()).await?;
-            whole.functions.extend(page.functions);
-            (whole.revision, whole.more) = (page.revision, page.more);
+            whole.append(self.upstream.changes(whole.revision, report()).await?);
         }
         Ok(whole)
     }
@@ -307,7 +306,8 @@ impl Follower {
     /// True when it is written.
     async fn write(&self, state: &State) -> bool {
         let functions = state.served.values().cloned().collect();
-        let snapshot = Snapshot { revision: state.settled(), functions };
+        // After a restart, everything that came later is asked for again.
+        let snapshot = Snapshot { revision: state.served_up_to(|_| true), functions };
         match snapshot::write(&self.snapshot, snapshot).await {
             Ok(()) => true,
             Err(error) => {
@@ -337,7 +337,7 @@ impl State {
         }
         let mut now = Vec::new();
         for function in functions {
-            let key = key_of(&function);
+            let key = function.key();
             self.failing.remove(&key);
             if function.served_versions().all(|version| self.ready.contains(&version.digest)) {
                 self.pending.remove(&key);
@@ -351,23 +351,18 @@ impl State {
         now
     }
 
-    /// Makes of everything that there is the changes that lead there: what is not in it is gone.
-    fn forget_others(&self, mut whole: Changes) -> Changes {
-        let there: HashSet<Key> = whole.functions.iter().map(key_of).collect();
-        let known = self.served.keys().chain(self.pending.keys());
-        let gone: HashSet<Key> = known.filter(|key| !there.contains(*key)).cloned().collect();
-        whole.gone = gone.into_iter().collect();
-        whole
-    }
-
     /// Tries what has failed once more.
     fn try_again(&mut self) {
-        self.queue.extend(self.failing.keys().cloned());
+        // What waits from the last time is not to wait twice.
+        if self.queue.is_empty() {
+            self.queue.extend(self.failing.keys().cloned());
+        }
     }
 
-    /// The revision up to which everything is served: after a restart, what came later is asked for again.
-    fn settled(&self) -> u64 {
-        let first = self.pending.values().map(|function| function.revision).min();
+    /// The revision up to which everything is served, but for what is pending and does not count.
+    fn served_up_to(&self, counts: impl Fn(&Key) -> bool) -> u64 {
+        let waiting = self.pending.iter().filter(|(key, _)| counts(key));
+        let first = waiting.map(|(_, function)| function.revision).min();
         first.map_or(self.heard, |first| self.heard.min(first.saturating_sub(1)))
     }
 }

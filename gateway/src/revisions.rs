@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tokio::{sync::watch, time};
-use wasmway_registry::{Registry, RegistryError};
+use wasmway_registry::Registry;
 
 /// How often a database that others change too is asked for its revision.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -17,11 +17,9 @@ impl Revisions {
         Self(watch::Sender::new(0))
     }
 
-    /// Looks at the revision, and wakes who waits for it.
-    pub(crate) async fn look(&self, registry: &Registry) -> Result<(), RegistryError> {
-        let newest = registry.revision().await?;
-        self.note(newest, |known| newest > known);
-        Ok(())
+    /// Wakes who waits for this revision, which the registry has by now.
+    pub(crate) fn reached(&self, revision: u64) {
+        self.note(revision, |known| revision > known);
     }
 
     fn note(&self, newest: u64, is_news: impl Fn(u64) -> bool) {
@@ -62,8 +60,38 @@ impl Revisions {
     /// Waits until the revision is another than `after`, or the time is up. It is a lower one when the registry was set
     /// back.
     pub(crate) async fn other_than(&self, after: u64, patience: Duration) {
+        // What the registry has been seen to have is no news, however long ago it was looked at from here.
+        self.reached(after);
         let mut revisions = self.0.subscribe();
         // The sender is `self`: it is not gone, and the time may be up, which is just as good an end.
         let _ = time::timeout(patience, revisions.wait_for(|newest| *newest != after)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    /// Whether a wait for another revision than `after` goes on to its end.
+    async fn waits(revisions: &Revisions, after: u64) -> bool {
+        let begin = Instant::now();
+        revisions.other_than(after, SOON).await;
+        begin.elapsed() >= SOON
+    }
+
+    #[tokio::test]
+    async fn what_has_been_seen_is_no_news() {
+        let revisions = Revisions::new();
+        assert!(waits(&revisions, 5).await, "nobody has looked here yet");
+        assert!(!waits(&revisions, 4).await);
+        revisions.reached(3);
+        assert!(waits(&revisions, 5).await, "an older look does not count");
+        revisions.reached(6);
+        assert!(!waits(&revisions, 5).await);
+        revisions.note(2, |known| known != 2);
+        assert!(waits(&revisions, 2).await, "the registry was set back");
     }
 }

@@ -44,13 +44,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
     // Before anything is served or changed: another process may have the folder.
-    let registry = match &config.role {
-        Role::All | Role::Registry => Some(open_registry(&config).await?),
-        Role::Gateway(_) => None,
-    };
-    let _lock = match registry {
-        Some(_) => None,
-        None => Some(wasmway_registry::lock(folder)?),
+    let source = match &config.role {
+        Role::All | Role::Registry => Source::Own(open_registry(&config).await?),
+        Role::Gateway(upstream) => Source::Elsewhere { upstream, _lock: wasmway_registry::lock(folder)? },
     };
     let data = match &config.role {
         Role::All | Role::Gateway(_) => Some(bind(config.listen, "--listen").await?),
@@ -66,12 +62,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         metrics,
         config: &config,
     };
-    let router = match (&config.role, registry) {
-        (Role::Gateway(upstream), _) => node.follow(upstream).await?,
-        (_, Some(registry)) => node.govern(registry).await?,
-        (_, None) => unreachable!("every other role has a registry"),
+    let (router, catalog) = match &source {
+        Source::Own(registry) => node.govern(registry.clone()).await?,
+        Source::Elsewhere { upstream, .. } => node.follow(upstream).await?,
     };
-    let (router, catalog) = router;
     if let (Some(listener), Some(catalog)) = (data, catalog) {
         let handler = Arc::new(node.data_plane(catalog, listener.local_addr()?)?);
         let open = node.metrics.connections("data");
@@ -91,6 +85,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
     Ok(())
+}
+
+/// Where a process learns what should run. It has the data folder to itself as long as this is there.
+enum Source<'a> {
+    Own(Registry),
+    Elsewhere { upstream: &'a Url, _lock: fs::File },
 }
 
 async fn open_registry(config: &Config) -> anyhow::Result<Registry> {
@@ -160,11 +160,10 @@ impl Node<'_> {
     /// Looks for what other processes change, and for what nobody needs any more.
     fn watch(&self, registry: &Registry, revisions: &Arc<Revisions>, catalog: Option<&Arc<Catalog>>) {
         if registry.is_shared() {
-            let (ours, revisions) = (registry.clone(), revisions.clone());
-            let looking = revisions.clone();
+            let (ours, looking) = (registry.clone(), revisions.clone());
             tokio::spawn(async move { looking.keep_looking(&ours).await });
             if let Some(catalog) = catalog.cloned() {
-                let registry = registry.clone();
+                let (registry, revisions) = (registry.clone(), revisions.clone());
                 tokio::spawn(async move { keep_refreshing(&catalog, &registry, &revisions).await });
             }
         }

@@ -1,6 +1,6 @@
 //! What the registry is told and what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,6 +53,11 @@ pub struct Function {
 }
 
 impl Function {
+    /// Its namespace and name, by which it is known.
+    pub fn key(&self) -> (Namespace, FunctionName) {
+        (self.namespace.clone(), self.name.clone())
+    }
+
     /// The versions that get requests, the active one first.
     pub fn served_versions(&self) -> impl Iterator<Item = &VersionRecord> {
         let others = self.split.iter().flat_map(|split| split.shares.iter().map(|(version, _)| version));
@@ -214,6 +219,22 @@ pub struct Changes {
     pub gone: Vec<(Namespace, FunctionName)>,
     /// Whether there is more after this: a page has at most [`CHANGES_MAX`] functions.
     pub more: bool,
+}
+
+impl Changes {
+    /// Adds the page that comes after this one.
+    pub fn append(&mut self, next: Changes) {
+        let Changes { revision, functions, gone, more } = next;
+        (self.revision, self.more) = (revision, more);
+        self.functions.extend(functions);
+        self.gone.extend(gone);
+    }
+
+    /// Says of those in `known` that are not here that they are gone. For what is everything that a registry has.
+    pub fn forget_others<'a>(&mut self, known: impl Iterator<Item = &'a (Namespace, FunctionName)>) {
+        let there: HashSet<_> = self.functions.iter().map(Function::key).collect();
+        self.gone = known.filter(|key| !there.contains(*key)).cloned().collect();
+    }
 }
 
 /// The most functions that one page of [`Changes`] has.

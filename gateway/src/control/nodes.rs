@@ -1,19 +1,17 @@
 //! What nodes ask the registry, and what is known of them.
 
-use super::{ControlPlane, auth::Access};
+use super::{ControlPlane, auth::Access, versions};
 use crate::problem::Problem;
 use axum::{
     Extension, Json, Router,
-    body::Body,
     extract::{Path, State},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
-use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 use wasmway_registry::{Changes, Digest, NodeReport, RegistryError, TakeBack};
 
@@ -136,9 +134,5 @@ async fn artifact(State(plane): State<Arc<ControlPlane>>, Path(digest): Path<Str
     let digest: Digest = digest.parse().map_err(|error| unknown(format!("{error}")))?;
     let artifact = plane.registry.artifacts().open(&digest).await.map_err(RegistryError::from)?;
     let artifact = artifact.ok_or_else(|| unknown(format!("there is no artifact {digest}")))?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/wasm")),
-        (header::CONTENT_LENGTH, HeaderValue::from(artifact.size)),
-    ];
-    Ok((headers, Body::from_stream(ReaderStream::new(artifact.file))).into_response())
+    Ok(versions::answer_with(artifact))
 }

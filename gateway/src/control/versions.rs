@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
-use wasmway_registry::{RegistryError, Version, VersionRecord};
+use wasmway_registry::{Artifact, RegistryError, Version, VersionRecord};
 
 /// All versions of a function, newest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,11 +60,16 @@ pub(super) async fn component(
     let record = plane.record(&target).await?;
     let artifact = plane.registry.artifacts().open(&record.digest).await.map_err(RegistryError::from)?;
     let artifact = artifact.ok_or_else(|| Problem::internal(format!("the artifact {} is gone", record.digest)))?;
+    Ok(answer_with(artifact))
+}
+
+/// The answer that is a component.
+pub(super) fn answer_with(artifact: Artifact) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/wasm")),
         (header::CONTENT_LENGTH, HeaderValue::from(artifact.size)),
     ];
-    Ok((headers, Body::from_stream(ReaderStream::new(artifact.file))).into_response())
+    (headers, Body::from_stream(ReaderStream::new(artifact.file))).into_response()
 }
 
 /// Where to go back to.

@@ -10,7 +10,7 @@ use super::{Registry, routes, traffic};
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
-use crate::manifest::{Manifest, RouteRule};
+use crate::manifest::Manifest;
 use crate::names::{FunctionName, Namespace, Version};
 use crate::records::{Function, NewVersion, Traffic};
 
@@ -133,14 +133,9 @@ impl Change<'_> {
     }
 
     /// Gives `version` all requests and the function its routes, and ends the change.
-    pub(super) async fn activate(
-        mut self,
-        id: i64,
-        version: Version,
-        rules: &[RouteRule],
-    ) -> Result<Function, RegistryError> {
+    pub(super) async fn activate(mut self, id: i64, version: Version) -> Result<Function, RegistryError> {
         traffic::clear(&mut self.transaction, id).await?;
-        self.make_active(id, version, rules).await?;
+        self.make_active(id, version).await?;
         self.finish(id).await
     }
 
@@ -151,21 +146,16 @@ impl Change<'_> {
         traffic::write(&mut self.transaction, id, asked, from).await?;
         let leader = traffic::leader(asked, self.row.active);
         if let Some(leader) = leader.filter(|leader| self.row.active != Some(*leader)) {
-            let manifest = self.manifest_of(id, leader).await?;
-            self.make_active(id, leader, &manifest.routes).await?;
+            self.make_active(id, leader).await?;
         }
         self.finish(id).await
     }
 
-    /// Makes `version` the active one and writes it into the function's history.
-    pub(super) async fn make_active(
-        &mut self,
-        id: i64,
-        version: Version,
-        rules: &[RouteRule],
-    ) -> Result<(), RegistryError> {
+    /// Makes `version` the active one with its routes, and writes it into the function's history.
+    async fn make_active(&mut self, id: i64, version: Version) -> Result<(), RegistryError> {
+        let routes = self.manifest_of(id, version).await?.routes;
         let (transaction, now) = (&mut self.transaction, self.now);
-        routes::replace(transaction, id, rules).await?;
+        routes::replace(transaction, id, &routes).await?;
         on!(&mut *transaction, connection => sqlx::query(
             "UPDATE functions SET active_version = $2, deployed_at = $3 WHERE id = $1",
         )
@@ -184,7 +174,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish(mut self, id: i64) -> Result<Function, RegistryError> {
+    async fn finish(mut self, id: i64) -> Result<Function, RegistryError> {
         raise_revision(&mut self.transaction, id).await?;
         let function = self.function().await?;
         let remark = self.remark.take().map_or_else(String::new, |remark| format!(", {remark}"));
@@ -269,7 +259,7 @@ impl Change<'_> {
         find_function(&mut self.transaction, self.namespace, self.name).await?.ok_or_else(|| self.not_found())
     }
 
-    pub(super) fn read_manifest(&self, stored: &str) -> Result<Manifest, RegistryError> {
+    fn read_manifest(&self, stored: &str) -> Result<Manifest, RegistryError> {
         read("manifest", self.holder(), serde_json::from_str(stored))
     }
 
@@ -277,7 +267,7 @@ impl Change<'_> {
         RegistryError::FunctionNotFound { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
-    pub(super) fn holder(&self) -> String {
+    fn holder(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
 }

@@ -27,19 +27,15 @@ impl Registry {
             None => None,
         };
         let created = known.is_none();
-        if let Some(version) = known
-            && change.row.active == Some(version)
-            && !change.is_split().await?
-        {
-            let function = change.unchanged().await?;
-            return Ok(Deployed { function, version, created });
-        }
-        if let (Some(version), Some(active)) = (known, change.row.active)
-            && new.traffic < 100
-            && change.is_split_as(&traffic::canary(active, version, new.traffic)).await?
-        {
-            let function = change.unchanged().await?;
-            return Ok(Deployed { function, version, created });
+        if let (Some(version), Some(active)) = (known, change.row.active) {
+            let is_so_already = match version == active {
+                true => !change.is_split().await?,
+                false => change.is_split_as(&traffic::canary(active, version, new.traffic)).await?,
+            };
+            if is_so_already {
+                let function = change.unchanged().await?;
+                return Ok(Deployed { function, version, created });
+            }
         }
         let (id, version) = match (change.row.id, known) {
             (Some(id), Some(version)) => (id, version),
@@ -53,7 +49,7 @@ impl Registry {
                 change.remark = Some(format!("v{version} deployed"));
                 change.split(id, &traffic::canary(active, version, new.traffic)).await?
             }
-            _ => change.activate(id, version, &new.manifest.routes).await?,
+            _ => change.activate(id, version).await?,
         };
         Ok(Deployed { function, version, created })
     }
@@ -78,8 +74,7 @@ impl Registry {
             None if change.is_split().await? => change.split_from(id).await?.unwrap_or(active),
             None => change.active_before(id, active).await?,
         };
-        let manifest = change.manifest_of(id, version).await?;
-        change.activate(id, version, &manifest.routes).await
+        change.activate(id, version).await
     }
 
     /// Removes the function with all its versions; `false` if there is none. A function of that name that is

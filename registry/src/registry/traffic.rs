@@ -36,10 +36,7 @@ impl Registry {
         }
         match only(&asked) {
             Some(version) if version == active && !change.is_split().await? => change.unchanged().await,
-            Some(version) => {
-                let manifest = change.manifest_of(id, version).await?;
-                change.activate(id, version, &manifest.routes).await
-            }
+            Some(version) => change.activate(id, version).await,
             None => change.split(id, &asked).await,
         }
     }
@@ -60,10 +57,7 @@ impl Registry {
         change.remark = Some(format!("since v{}: {}", case.version, case.why));
         let left = without(&split, case.version);
         match only(&left) {
-            Some(version) => {
-                let manifest = change.manifest_of(id, version).await?;
-                change.activate(id, version, &manifest.routes).await?
-            }
+            Some(version) => change.activate(id, version).await?,
             None => change.split(id, &left).await?,
         };
         Ok(true)
@@ -100,9 +94,8 @@ fn only(asked: &Traffic) -> Option<Version> {
 
 /// `percent` of the requests for `version`, which is tried out, and the others for the one that is active.
 pub(super) fn canary(active: Version, version: Version, percent: u32) -> Traffic {
-    let mut weights =
-        [(active, 100 - percent), (version, percent)].into_iter().collect::<std::collections::BTreeMap<_, _>>();
-    weights.retain(|_, weight| *weight > 0);
+    let shares = [(active, 100_u32.saturating_sub(percent)), (version, percent)];
+    let weights = shares.into_iter().filter(|(_, weight)| *weight > 0).collect();
     Traffic { weights, sticky: None, trial: None }
 }
 
