@@ -14,7 +14,7 @@ mod bucket;
 mod folder;
 
 pub use bucket::Bucket;
-use folder::{list_folder, remove_leftovers};
+use folder::{age, list_folder, remove_leftovers};
 
 use std::fs::{self, File};
 use std::io;
@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
@@ -54,8 +55,8 @@ pub enum ArtifactError {
         /// What it says.
         source: Box<object_store::Error>,
     },
-    /// What an object store has under a digest is something else.
-    #[error("the object store has other bytes under {0}; upload the component again")]
+    /// What came for a digest, from an object store or a registry, is something else.
+    #[error("other bytes are stored under {0}; upload the component again")]
     Damaged(Digest),
     /// Any other failure of the file system.
     #[error("cannot {action} {path}", path = path.display())]
@@ -163,6 +164,17 @@ impl ArtifactStore {
     async fn fetch(&self, digest: &Digest) -> Result<bool, ArtifactError> {
         let Some(bucket) = &self.folders.bucket else { return Ok(false) };
         let Some((size, pieces)) = bucket.get(digest).await? else { return Ok(false) };
+        self.receive(digest, size, pieces).await?;
+        Ok(true)
+    }
+
+    /// Makes a copy in the folder of an artifact that comes from elsewhere, of `size` bytes.
+    pub async fn receive<E: From<ArtifactError>>(
+        &self,
+        digest: &Digest,
+        size: u64,
+        pieces: impl Stream<Item = Result<Bytes, E>>,
+    ) -> Result<(), E> {
         let mut copy = self.upload(size).await?;
         let mut pieces = std::pin::pin!(pieces);
         while let Some(piece) = pieces.next().await {
@@ -170,10 +182,9 @@ impl ArtifactStore {
         }
         let copy = copy.seal().await?;
         if copy.digest() != *digest {
-            return Err(ArtifactError::Damaged(*digest));
+            return Err(ArtifactError::Damaged(*digest).into());
         }
-        copy.keep().await?;
-        Ok(true)
+        Ok(copy.keep().await?)
     }
 
     async fn open_copy(&self, digest: &Digest) -> Result<Option<Artifact>, ArtifactError> {
@@ -213,12 +224,9 @@ impl ArtifactStore {
             return bucket.age(digest).await;
         }
         let path = self.path(digest);
-        blocking(move || {
-            let Some(file) = open_if_there(&path)? else { return Ok(None) };
-            let modified = file.metadata().and_then(|data| data.modified());
-            let modified = modified.map_err(ArtifactError::io("look at", &path))?;
-            // From the future it is when the clock was set back.
-            Ok(Some(modified.elapsed().unwrap_or_default()))
+        blocking(move || match open_if_there(&path)? {
+            Some(file) => age(&path, file.metadata()).map(Some),
+            None => Ok(None),
         })
         .await
     }

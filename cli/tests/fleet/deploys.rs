@@ -76,11 +76,9 @@ async fn the_command_waits_until_every_gateway_serves_it() {
 
 /// What a command prints that goes well.
 fn wasmway(registry: &Platform, arguments: &[&str]) -> String {
-    let mut command = crate::harness::binary();
-    command.args(arguments).args(["--server", registry.control_url(), "--token", &registry.token()]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let (done, said) = registry.wasmway(arguments);
+    assert!(done, "{said}");
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,4 +141,30 @@ async fn whole_platforms_serve_what_is_deployed_at_each_other() {
         (two.get("/hello/").await.status == 404).then_some(())
     })
     .await;
+}
+
+/// Sixteen deployers of one function, half of them at each registry process.
+#[tokio::test(flavor = "multi_thread")]
+async fn deploys_at_two_registries_have_one_order_and_none_is_lost() {
+    const DEPLOYERS: usize = 16;
+    const EACH: usize = 3;
+    let fleet = Fleet::start(2, 0).await;
+    let deployer = async |place: usize| {
+        let mut versions = Vec::new();
+        for round in 0..EACH {
+            let manifest = format!("[env]\nMARK = \"{place}-{round}\"");
+            let deployed =
+                fleet.registries[place % 2].deploy_with("hello", &manifest).answer().await.expect(201).json();
+            versions.push(deployed["version"].as_u64().unwrap());
+        }
+        assert!(versions.is_sorted(), "{versions:?}");
+        versions
+    };
+    let acknowledged = futures::future::join_all((0..DEPLOYERS).map(deployer)).await;
+    let acknowledged: std::collections::BTreeSet<u64> = acknowledged.into_iter().flatten().collect();
+    assert_eq!(acknowledged, (1..=(DEPLOYERS * EACH) as u64).collect());
+    for registry in &fleet.registries {
+        let list = registry.api(Method::GET, "/functions/hello/versions").await.expect(200).json();
+        assert_eq!(list["versions"].as_array().unwrap().len(), DEPLOYERS * EACH);
+    }
 }

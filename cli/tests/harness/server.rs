@@ -22,6 +22,14 @@ impl Server {
         Self { data: plain(data), control: plain(control), token: token.to_owned(), http: http_client() }
     }
 
+    /// Whether a command succeeds that talks to this server, and what it says, standard output first.
+    pub(crate) fn wasmway(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = super::binary();
+        command.args(arguments).args(["--server", &self.control, "--token", &self.token]);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    }
+
     /// URL of the data plane, without a slash at the end.
     pub(crate) fn data(&self) -> &str {
         &self.data

@@ -114,11 +114,9 @@ async fn the_log_says_who_did_what() {
 async fn the_command_line_makes_lists_and_ends_tokens() {
     let platform = Platform::start().await;
     let wasmway = |arguments: &[&str]| {
-        let mut command = crate::harness::binary();
-        command.args(arguments).args(["--server", platform.control_url(), "--token", &platform.token()]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let (done, said) = platform.wasmway(arguments);
+        assert!(done, "{said}");
+        said
     };
     let secret = wasmway(&["token", "create", "CI", "--role", "developer", "--only", "shop", "--expires", "1h"]);
     assert!(secret.starts_with("wwt_") && secret.ends_with('\n'), "{secret}");

@@ -229,13 +229,7 @@ async fn what_a_deploy_would_change_is_shown_and_growth_can_be_refused() {
         fs::write(folder.join("wasmway.toml"), manifest).unwrap();
     };
     let component = folder.join("shop.wasm").display().to_string();
-    let run = |more: &[&str]| {
-        let mut command = binary();
-        command.args(["deploy", &component, "--server", platform.control_url(), "--token", &platform.token()]);
-        let output = command.args(more).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(said).unwrap())
-    };
+    let run = |more: &[&str]| platform.wasmway(&[&["deploy", &component], more].concat());
     project("hello", "[limits]\nmemory = \"64MiB\"");
     let (done, said) = run(&["--plan"]);
     assert!(done && said.contains("a new function") && said.contains("limits.memory"), "{said}");

@@ -5,7 +5,7 @@ use crate::{
     token::Token,
 };
 use anyhow::{Context, bail};
-use futures::StreamExt;
+use futures::TryStreamExt;
 use reqwest::{Client, Response, Url, header};
 use std::time::Duration;
 use wasmway_registry::{ArtifactStore, Changes, Digest, NodeReport, TakeBack};
@@ -49,16 +49,8 @@ impl Upstream {
             return Ok(());
         }
         let request = self.client.get(self.at(&format!("api/v1/nodes/artifacts/{digest}"))?);
-        let mut pieces = accepted(request.send().await?).await?.bytes_stream();
-        let mut copy = artifacts.upload(size).await?;
-        while let Some(piece) = pieces.next().await {
-            copy.write(&piece?).await?;
-        }
-        let copy = copy.seal().await?;
-        if copy.digest() != *digest {
-            bail!("the registry sent {} for {digest}", copy.digest());
-        }
-        Ok(copy.commit().await?)
+        let pieces = accepted(request.send().await?).await?.bytes_stream();
+        artifacts.receive(digest, size, pieces.map_err(anyhow::Error::from)).await
     }
 
     /// Asks to take back a version that does worse than the one before.

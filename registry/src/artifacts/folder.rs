@@ -1,8 +1,9 @@
 //! What lies in the folders of artifacts.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::{ArtifactError, Stored};
 
@@ -22,9 +23,7 @@ pub(super) fn list_folder(root: &Path) -> Result<Vec<Stored>, ArtifactError> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 data => data.map_err(ArtifactError::io("look at", &file.path()))?,
             };
-            let modified = data.modified().map_err(ArtifactError::io("look at", &file.path()))?;
-            // From the future it is when the clock was set back.
-            found.push(Stored { digest, size: data.len(), age: modified.elapsed().unwrap_or_default() });
+            found.push(Stored { digest, size: data.len(), age: age(&file.path(), Ok(data))? });
         }
     }
     Ok(found)
@@ -39,4 +38,11 @@ pub(super) fn remove_leftovers(incoming: &Path) -> Result<(), ArtifactError> {
         tracing::info!(path = %path.display(), "removed an unfinished upload");
     }
     Ok(())
+}
+
+/// How long ago the file at `path` was written.
+pub(super) fn age(path: &Path, data: io::Result<Metadata>) -> Result<Duration, ArtifactError> {
+    let modified = data.and_then(|data| data.modified()).map_err(ArtifactError::io("look at", path))?;
+    // From the future it is when the clock was set back.
+    Ok(modified.elapsed().unwrap_or_default())
 }
