@@ -7,6 +7,7 @@ mod default_dir;
 mod file;
 mod origin;
 mod reading;
+mod tls;
 mod values;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use wasmway_registry::{Bucket, PostgresUrl};
 
 pub(crate) use origin::{Origin, Resolved};
 pub(crate) use reading::read;
+use tls::TlsSettings;
 pub(crate) use values::{Domain, LogFormat, TargetCpu, lasting};
 use values::{address, between, log_filter, switch};
 
@@ -52,6 +54,9 @@ pub(crate) struct Settings {
     /// Address of the data plane, where functions are called
     #[arg(long, env = "WASMWAY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
     pub(crate) listen: SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsSettings,
 
     /// Address of the control plane, where functions are deployed and watched
     #[arg(long, env = "WASMWAY_CONTROL", value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]

@@ -58,7 +58,7 @@ async fn serve(
     example: Option<&Globals>,
 ) -> anyhow::Result<()> {
     let data_dir = settings.data_dir.data_dir.clone();
-    let platform = wasmway_gateway::run(config(role, settings, access_log), shutdown::requested());
+    let platform = wasmway_gateway::run(config(role, settings, access_log)?, shutdown::requested());
     tokio::pin!(platform);
     if let Some(globals) = example {
         tokio::select! {
@@ -75,9 +75,9 @@ async fn serve(
 }
 
 /// The gateway's view of the settings.
-fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
+fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> anyhow::Result<wasmway_gateway::Config> {
     let node_name = settings.node_name.unwrap_or_else(|| format!("{}:{}", host_name(), settings.listen.port()));
-    wasmway_gateway::Config {
+    Ok(wasmway_gateway::Config {
         role,
         stores: Stores { database: settings.database, bucket: settings.artifacts },
         admin_token_file: settings.admin_token_file,
@@ -86,6 +86,7 @@ fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_
         data_url: settings.data_url,
         data_dir: settings.data_dir.data_dir,
         listen: settings.listen,
+        tls: settings.tls.config()?,
         control: settings.control,
         dev: settings.dev,
         domain: settings.domain.map(|domain| domain.to_string()),
@@ -109,7 +110,7 @@ fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_
         outbound_allow_private: settings.outbound_allow_private,
         access_log,
         log_lines: settings.log_lines as usize,
-    }
+    })
 }
 
 /// What this machine is called: a container by its orchestrator, another by its administrator.

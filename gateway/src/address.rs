@@ -55,12 +55,12 @@ fn host_of(value: &str) -> Result<(&str, Authority), NoHost> {
     Ok((host, authority))
 }
 
-/// The URI with the first `prefix` bytes of its path taken away, with `authority` before it.
-pub(crate) fn below(uri: &Uri, prefix: usize, authority: Authority) -> Result<Uri, http::Error> {
+/// The URI with the first `prefix` bytes of its path taken away, with `scheme` and `authority` before it.
+pub(crate) fn below(uri: &Uri, prefix: usize, scheme: Scheme, authority: Authority) -> Result<Uri, http::Error> {
     let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
     let rest = path_and_query.get(prefix..).unwrap_or("");
     let mut parts = uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority);
     parts.path_and_query = Some(match rest {
         "" | "/" => PathAndQuery::from_static("/"),
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn strips_a_prefix_and_keeps_the_query() {
         let below = |uri: &str, prefix| {
-            below(&uri.parse().unwrap(), prefix, Authority::from_static("h"))
+            below(&uri.parse().unwrap(), prefix, Scheme::HTTP, Authority::from_static("h"))
                 .unwrap()
                 .path_and_query()
                 .unwrap()
@@ -140,7 +140,7 @@ mod tests {
             name in "[a-z]{1,10}", rest in "(/[a-zA-Z0-9%.~-]{0,8}){0,4}", query in "(\\?[a-z=&/]{0,10})?",
         ) {
             let Ok(uri) = format!("/{name}{rest}{query}").parse::<Uri>() else { return Ok(()) };
-            let below = below(&uri, name.len() + 1, Authority::from_static("h")).unwrap();
+            let below = below(&uri, name.len() + 1, Scheme::HTTP, Authority::from_static("h")).unwrap();
             prop_assert_eq!(below.path(), if rest.is_empty() { "/" } else { &rest });
             prop_assert_eq!(below.query(), query.strip_prefix('?'));
         }

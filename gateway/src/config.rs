@@ -1,6 +1,6 @@
 //! What a gateway is told at its start.
 
-use crate::access_log::AccessLogForm;
+use crate::{access_log::AccessLogForm, tls::TlsConfig};
 use reqwest::Url;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use wasmway_registry::Stores;
@@ -36,6 +36,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Address of the data plane; port 0 takes any.
     pub listen: SocketAddr,
+    /// TLS of the data plane.
+    pub tls: Option<TlsConfig>,
     /// Address of the control plane; port 0 takes any.
     pub control: SocketAddr,
     /// No token is asked for on the control plane, which must be on loopback.

@@ -1,21 +1,26 @@
 //! What a request says about its way here, on to the function.
 
 use crate::{address, request_id::RequestId};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Version, header,
+    uri::{Authority, Scheme},
+};
 use std::net::SocketAddr;
 
 /// Where a connection came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
+    /// What it speaks.
+    scheme: Scheme,
     /// Its IP address, as functions are told of it.
     text: HeaderValue,
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, scheme: Scheme) -> Self {
         let text = address.ip().to_canonical().to_string();
-        Self { address, text: HeaderValue::try_from(text).expect("an address is visible ASCII") }
+        Self { address, scheme, text: HeaderValue::try_from(text).expect("an address is visible ASCII") }
     }
 }
 
@@ -56,14 +61,15 @@ pub(crate) fn rewrite<B>(request: &mut Request<B>, hop: Hop<'_>) -> Result<(), h
         None => Authority::try_from(hop.own_address.to_string())?,
     };
     let host = HeaderValue::from_str(authority.as_str())?;
-    let uri = address::below(request.uri(), hop.prefix, authority)?;
+    let uri = address::below(request.uri(), hop.prefix, hop.peer.scheme.clone(), authority)?;
     let uri = std::mem::replace(request.uri_mut(), uri);
     let headers = request.headers_mut();
     headers.reserve(SET);
     hop.request_id.put(headers);
     forwarded_for(headers, hop.peer, hop.trusted)?;
     set(headers, FORWARDED_HOST, host, hop.trusted);
-    set(headers, FORWARDED_PROTO, HeaderValue::from_static("http"), hop.trusted);
+    let proto = if hop.peer.scheme == Scheme::HTTPS { "https" } else { "http" };
+    set(headers, FORWARDED_PROTO, HeaderValue::from_static(proto), hop.trusted);
     if hop.prefix > 0 {
         headers.insert(FORWARDED_PREFIX, HeaderValue::from_str(&uri.path()[..hop.prefix])?);
     } else {
@@ -106,7 +112,7 @@ mod tests {
             prefix: 6,
             authority: Some(Authority::from_static("example.com:8080")),
             request_id: &RequestId::from("id-1"),
-            peer: &Peer::new("192.0.2.7:1234".parse().unwrap()),
+            peer: &Peer::new("192.0.2.7:1234".parse().unwrap(), Scheme::HTTP),
             trusted,
             own_address: "127.0.0.1:8080".parse().unwrap(),
         };

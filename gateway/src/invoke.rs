@@ -3,12 +3,14 @@
 use crate::{
     abandoned::{self, WatchedBody},
     access_log::AccessLog,
+    acme::Acme,
     address::Address,
     catalog::Catalog,
+    drain::Drain,
     ending::{self, Ending},
     forwarding::{self, Hop},
     journal::RequestLog,
-    listener::{Arrival, Drain, Handler},
+    listener::{Arrival, Handler},
     metrics::Metrics,
     pace::{Pace, PacedBody, Verdict},
     pressure::Pressure,
@@ -42,11 +44,16 @@ pub(crate) struct DataPlane {
     pub(crate) own_address: SocketAddr,
     pub(crate) trust_forwarded: bool,
     pub(crate) pace: Pace,
+    /// Asked by an authority for certificates, at a path that no function gets then.
+    pub(crate) acme: Option<Arc<Acme>>,
 }
 
 /// Every path belongs to the functions: there is no router before them.
 impl Handler for Arc<DataPlane> {
     async fn handle(self, request: Request<Incoming>, arrival: Arrival) -> Result<Response, Infallible> {
+        if let Some(answer) = self.acme.as_ref().and_then(|acme| acme.answer(request.uri().path())) {
+            return Ok(answer.into_response());
+        }
         let id = RequestId::of(request.headers());
         let version = request.version();
         let has_body = !request.body().is_end_stream();

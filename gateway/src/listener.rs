@@ -1,19 +1,20 @@
-//! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold,
-//! and an end that loses nothing.
+//! Accepting connections and serving HTTP/1.1 and HTTP/2 on them, with limits on what a client may hold.
 
 use crate::{
+    drain::{CLOSING, Drain},
     forwarding::{self, Peer},
     newcomers,
     patient_stream::{Client, PatientStream},
     problem::Problem,
     request_id::RequestId,
+    tls,
 };
 use axum::{
     Router,
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, uri::Scheme};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -33,11 +34,12 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower::ServiceExt;
 
 /// What a client may hold on one listener.
@@ -66,59 +68,10 @@ const HTTP2_HEADER_BYTES: u32 = 16 << 10;
 const RESET_STREAMS: usize = 20;
 /// Ping of an HTTP/2 connection that is silent.
 const HTTP2_PING: Duration = Duration::from_secs(20);
-/// How long to wait when the process has no file descriptor left for a connection.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
-/// The stages of the end: answers ask clients to come back on a new connection, then no connection is
-/// taken any more, then what is left is cut.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Drain {
-    closing: CancellationToken,
-    stopping: CancellationToken,
-    cut: CancellationToken,
-    tasks: TaskTracker,
-}
-
-/// How long clients with kept connections are told to leave before connections at rest are closed, and how
-/// long a new client gets to say what it wants.
-const CLOSING: Duration = Duration::from_millis(500);
 /// How long a listener that is about to be closed waits for handshakes under way.
 const HANDSHAKES: Duration = Duration::from_millis(100);
-
-impl Drain {
-    /// True from the first moment of the end on.
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled()
-    }
-
-    /// Runs a task that has to be over before the end is.
-    pub(crate) fn track(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
-    }
-
-    /// Waits for the end to begin.
-    pub(crate) async fn closing(&self) {
-        self.closing.cancelled().await;
-    }
-
-    /// Brings everything to an end within `timeout`. True when nothing had to be cut.
-    pub(crate) async fn finish(&self, timeout: Duration) -> bool {
-        self.closing.cancel();
-        let whole = async {
-            // Meanwhile new connections are still served: a load balancer learns of the end with delay.
-            tokio::time::sleep(CLOSING.min(timeout / 2)).await;
-            self.stopping.cancel();
-            self.tasks.close();
-            self.tasks.wait().await;
-        };
-        let finished = tokio::time::timeout(timeout, whole).await.is_ok();
-        self.stopping.cancel();
-        self.cut.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        finished
-    }
-}
+/// How long to wait when the process has no file descriptor left for a connection.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Where a request came from.
 pub(crate) struct Arrival {
@@ -152,6 +105,8 @@ pub(crate) struct Plane<H> {
     pub(crate) limits: ConnectionLimits,
     pub(crate) open: IntGauge,
     pub(crate) drain: Drain,
+    /// Of a listener that speaks TLS.
+    pub(crate) tls: Option<TlsAcceptor>,
 }
 
 impl<H: Handler> Plane<H> {
@@ -163,7 +118,7 @@ impl<H: Handler> Plane<H> {
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.listener, &permits) => accepted,
-                () = self.drain.stopping.cancelled() => break,
+                () = self.drain.stopping() => break,
             };
             match accepted {
                 Ok((stream, peer, permit)) => {
@@ -197,9 +152,10 @@ impl<H: Handler> Plane<H> {
             handler: self.handler.clone(),
             limits: self.limits.clone(),
             drain: self.drain.clone(),
+            tls: self.tls.clone(),
         };
         let open = OpenConnection::new(self.open.clone(), permit);
-        self.drain.tasks.spawn(async move {
+        self.drain.track(async move {
             connection.serve(stream, peer).await;
             drop(open);
         });
@@ -314,6 +270,7 @@ struct Connection<H> {
     handler: H,
     limits: ConnectionLimits,
     drain: Drain,
+    tls: Option<TlsAcceptor>,
 }
 
 impl<H: Handler> Connection<H> {
@@ -321,18 +278,27 @@ impl<H: Handler> Connection<H> {
         let came = Instant::now();
         let drain = self.drain.clone();
         let mut stop = pin!(async {
-            drain.stopping.cancelled().await;
+            drain.stopping().await;
             // A client that has only just come is about to ask for something.
             tokio::time::sleep_until(came + CLOSING).await;
         });
-        let first = timeout(self.limits.header_timeout, speaks_http2(&stream));
-        let is_http2 = tokio::select! {
+        let begun = timeout(self.limits.header_timeout, self.begin(stream));
+        let begun = tokio::select! {
             biased;
-            first = first => first,
+            begun = begun => begun,
             () = &mut stop => return,
         };
-        let ended = match is_http2 {
-            Ok(Ok(is_http2)) => self.exchange(stream, peer, is_http2, stop).await,
+        let ended = match begun {
+            Ok(Ok(Some(Begun::Plain { stream, is_http2 }))) => {
+                let client = stream.client();
+                self.exchange(stream, client, Peer::new(peer, Scheme::HTTP), is_http2, stop).await
+            }
+            Ok(Ok(Some(Begun::Tls { stream, is_http2 }))) => {
+                let client = stream.get_ref().0.client();
+                self.exchange(stream, client, Peer::new(peer, Scheme::HTTPS), is_http2, stop).await
+            }
+            // Nothing is asked on it.
+            Ok(Ok(None)) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
             // It has said nothing in all that time.
             Err(_) => return,
@@ -343,20 +309,35 @@ impl<H: Handler> Connection<H> {
         }
     }
 
+    /// Finds out what is spoken.
+    async fn begin(&self, stream: TcpStream) -> io::Result<Option<Begun>> {
+        let Some(tls) = &self.tls else {
+            let is_http2 = speaks_http2(&stream).await?;
+            return Ok(Some(Begun::Plain { stream: PatientStream::new(stream, &self.limits), is_http2 }));
+        };
+        // Much to remember, and not for long.
+        let stream = Box::pin(tls.accept(PatientStream::new(stream, &self.limits))).await?;
+        let is_http2 = match stream.get_ref().1.alpn_protocol() {
+            Some(tls::ACME) => return Ok(None),
+            chosen => chosen == Some(tls::HTTP2),
+        };
+        Ok(Some(Begun::Tls { stream: Box::new(stream), is_http2 }))
+    }
+
     /// Serves requests until the connection ends.
     async fn exchange(
         self,
-        stream: TcpStream,
-        peer: SocketAddr,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        client: Client,
+        peer: Peer,
         is_http2: bool,
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), String> {
-        let (handler, origin, header_bytes) = (self.handler, Arc::new(Peer::new(peer)), self.limits.header_bytes);
-        let stream = PatientStream::new(stream, &self.limits);
+        let (handler, peer, header_bytes) = (self.handler, Arc::new(peer), self.limits.header_bytes);
         // HTTP/2 always reads, and so notices by itself.
-        let client = (!is_http2).then(|| stream.client());
+        let client = (!is_http2).then_some(client);
         let service = service_fn(move |request: Request<Incoming>| {
-            let arrival = Arrival { peer: origin.clone(), client: client.clone() };
+            let arrival = Arrival { peer: peer.clone(), client: client.clone() };
             let handler = (head_bytes(&request) <= header_bytes).then(|| handler.clone());
             async move {
                 match handler {
@@ -374,6 +355,12 @@ impl<H: Handler> Connection<H> {
     }
 }
 
+/// A connection of which is known what is spoken on it.
+enum Begun {
+    Plain { stream: PatientStream, is_http2: bool },
+    Tls { stream: Box<TlsStream<PatientStream>>, is_http2: bool },
+}
+
 /// Drives a connection to its end, which `stop` makes it come to once its requests are answered.
 async fn until_stopped(
     connection: impl GracefulConnection<Error = hyper::Error>,
@@ -388,7 +375,7 @@ async fn until_stopped(
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = &mut connection => ended,
-                () = drain.cut.cancelled() => return Ok(()),
+                () = drain.cut() => return Ok(()),
             }
         }
     };

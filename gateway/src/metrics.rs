@@ -51,6 +51,7 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     access_log_dropped: IntCounter,
+    certificate_until: IntGaugeVec,
     labelled: Mutex<HashSet<(String, String)>>,
 }
 
@@ -133,6 +134,11 @@ impl Metrics {
             )?,
             deploys: counter("wasmway_deploys_total", "Deploys, by how they ended.", &["result"])?,
             connections: gauge("wasmway_http_connections", "Open connections of clients.", &["plane"])?,
+            certificate_until: gauge(
+                "wasmway_certificate_expiry_timestamp_seconds",
+                "Until when a certificate of the data plane is good; without a host, the one that is read from files.",
+                &["host"],
+            )?,
             access_log_dropped: kept(
                 &registry,
                 IntCounter::new(
@@ -191,6 +197,11 @@ impl Metrics {
 
     pub(crate) fn compiled(&self, took: Duration) {
         self.compile_duration.observe(took.as_secs_f64());
+    }
+
+    /// Seconds since 1970; the hosts are those of the configuration.
+    pub(crate) fn certificate_until(&self, host: &str, until: i64) {
+        self.certificate_until.with_label_values(&[host]).set(until);
     }
 
     pub(crate) fn access_log_dropped(&self) -> IntCounter {

@@ -1,12 +1,8 @@
 //! Tokens: made at the first start, asked for ever after.
 
+use crate::private_file;
 use rand::RngCore;
-use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 use subtle::ConstantTimeEq;
 
 /// The fewest characters that a token has.
@@ -44,12 +40,7 @@ impl Token {
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Written aside and renamed, so that a start that is cut off leaves no half of a token.
-        let scratch = path.with_extension("new");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
-        writeln!(file, "{token}")?;
-        file.sync_all()?;
-        fs::rename(scratch, path)?;
+        private_file::write(path, &format!("{token}\n"))?;
         Ok(Self(token))
     }
 

@@ -193,7 +193,8 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+    let scheme = if request.uri().scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
+    let request = store.data_mut().http().new_incoming_request(scheme, request)?;
     let out = store.data_mut().http().new_response_outparam_from_callback(move |head| {
         answer.give(head.map_err(|code| format!("{code:?}")));
     })?;

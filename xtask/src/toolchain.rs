@@ -28,7 +28,7 @@ pub(crate) fn install(layout: &Layout) -> Result<()> {
     ensure_npm()?;
     step("npm: there");
     ensure_counterparts()?;
-    step("promtool, Postgres and haproxy: there");
+    step("promtool, Postgres, haproxy and pebble: there");
     Ok(())
 }
 
@@ -42,6 +42,9 @@ fn ensure_counterparts() -> Result<()> {
     }
     if !is_there("haproxy") && !Path::new("/usr/sbin/haproxy").is_file() {
         apt_install(&["haproxy"], "install haproxy (a Mac: brew install haproxy)")?;
+    }
+    if !is_there("pebble") || !is_there("pebble-challtestsrv") {
+        apt_install(&["pebble"], "install Let's Encrypt's pebble and pebble-challtestsrv")?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{PATIENCE, eventually};
-use crate::members::{Fleet, free_port};
+use crate::harness::{PATIENCE, eventually, free_port};
+use crate::members::Fleet;
 
 /// A balancer, gone when it is dropped.
 pub(crate) struct Balancer {

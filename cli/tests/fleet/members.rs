@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{Builder, PATIENCE, Platform, eventually};
+use crate::harness::{Builder, PATIENCE, Platform, eventually, free_port};
 use crate::postgres_server::Postgres;
 use crate::s3_server::S3;
 
@@ -108,12 +108,6 @@ impl Fleet {
         })
         .await;
     }
-}
-
-/// A port that nobody has at the moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Waits until a process says that it is ready.

@@ -129,6 +129,11 @@ impl Platform {
         self.home.path()
     }
 
+    /// `host:port` of the data plane over TLS.
+    pub(crate) fn tls_address(&self) -> &str {
+        self.process.run().tls.strip_prefix("https://").unwrap()
+    }
+
     pub(crate) fn process(&self) -> &Process {
         &self.process
     }
@@ -171,4 +176,10 @@ pub(crate) async fn eventually<T>(what: &str, limit: Duration, mut look: impl As
         assert!(tokio::time::Instant::now() < end, "waited {limit:?} for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }

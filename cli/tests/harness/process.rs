@@ -26,6 +26,9 @@ pub(crate) struct RunFile {
     /// Empty of a registry, where no function is called.
     #[serde(default)]
     pub(crate) data: String,
+    /// Empty without TLS.
+    #[serde(default)]
+    pub(crate) tls: String,
     pub(crate) control: String,
     pub(crate) pid: u32,
 }

@@ -26,5 +26,6 @@ mod overload;
 mod refusals;
 mod shutdown;
 mod streaming;
+mod tls;
 mod toolchains;
 mod versions;

@@ -1,6 +1,6 @@
 //! Is it alive, is it ready, what does it measure.
 
-use crate::{follower::Progress, listener::Drain, metrics::Metrics, problem::Problem};
+use crate::{drain::Drain, follower::Progress, metrics::Metrics, problem::Problem};
 use axum::{
     extract::State,
     response::{IntoResponse, Response},

@@ -3,8 +3,8 @@
 use super::target::{InvocationTarget, NamespaceQuery, Parameters, Target};
 use crate::{
     catalog::Catalog,
+    drain::Drain,
     journal::{InvocationDetail, InvocationRecord, Journal, LogLine},
-    listener::Drain,
     problem::Problem,
 };
 use axum::{
