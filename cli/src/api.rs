@@ -17,6 +17,9 @@ pub(crate) struct Function {
     /// The version of the content that was deployed; only where a deploy is answered.
     #[serde(default)]
     pub(crate) deployed_version: Option<u32>,
+    /// Where that version alone is called; only where a deploy is answered.
+    #[serde(default)]
+    pub(crate) preview_url: Option<String>,
     /// How requests are split; `None` when one version gets them all.
     #[serde(default)]
     pub(crate) traffic: Option<Traffic>,
@@ -168,6 +171,9 @@ pub(crate) struct Version {
     pub(crate) world: String,
     pub(crate) created_at: Timestamp,
     pub(crate) active: bool,
+    /// Where this version alone is called.
+    #[serde(default)]
+    pub(crate) preview_url: Option<String>,
 }
 
 /// One line that a function wrote to its standard output or error.

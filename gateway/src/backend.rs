@@ -19,6 +19,22 @@ pub(crate) enum Backend {
     Split(Arc<SplitBackend>),
 }
 
+/// A function as it is served.
+#[derive(Clone)]
+pub(crate) struct Published {
+    pub(crate) backend: Backend,
+    /// Versions that have addresses of their own.
+    pub(crate) previews: Vec<Arc<Served>>,
+}
+
+impl Published {
+    /// The version of that number, if it is served.
+    pub(crate) fn version(&self, number: u32) -> Option<&Arc<Served>> {
+        let is_it = |served: &&Arc<Served>| served.function.version() == number;
+        self.backend.version(number).or_else(|| self.previews.iter().find(is_it))
+    }
+}
+
 pub(crate) struct SplitBackend {
     /// The version whose routes count.
     leader: Arc<Served>,

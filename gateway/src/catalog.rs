@@ -1,7 +1,7 @@
 //! What is served now: what the registry says should run, made into a route table.
 
 use crate::{
-    backend::Backend,
+    backend::{Backend, Published},
     config::Config,
     journal::Journal,
     metrics::Metrics,
@@ -47,7 +47,7 @@ pub(crate) type Key = (Namespace, FunctionName);
 struct State {
     /// Up to which the registry's changes are in it.
     revision: u64,
-    served: BTreeMap<Key, Backend>,
+    served: BTreeMap<Key, Published>,
 }
 
 impl Catalog {
@@ -148,9 +148,9 @@ impl Catalog {
         }
         for function in functions {
             let key = function.key();
-            let backend = self.backend(&function, state.served.get(&key));
-            match backend {
-                Some(backend) => state.served.insert(key, backend),
+            let published = self.published(&function, state.served.get(&key));
+            match published {
+                Some(published) => state.served.insert(key, published),
                 None => state.served.remove(&key),
             };
         }
@@ -162,8 +162,8 @@ impl Catalog {
 
     /// The versions of a function that are served. Those that were served before are taken over, with the requests that
     /// they count.
-    fn backend(&self, function: &registry::Function, before: Option<&Backend>) -> Option<Backend> {
-        let journal = before.map(|before| before.leader().journal.clone());
+    fn published(&self, function: &registry::Function, before: Option<&Published>) -> Option<Published> {
+        let journal = before.map(|before| before.backend.leader().journal.clone());
         let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
         let serve = |version: &VersionRecord| {
             // Of the same number it is another one when the registry was set back in between.
@@ -174,9 +174,19 @@ impl Catalog {
             same.or_else(|| self.serve(function, version, journal.clone()).map(Arc::new))
         };
         let leader = serve(&function.active)?;
-        let Some(split) = &function.split else { return Some(Backend::One(leader)) };
-        let of = (function.namespace.clone(), function.name.clone(), function.revision);
-        Some(Backend::split(leader, split, of, serve))
+        let backend = match &function.split {
+            None => Backend::One(leader),
+            Some(split) => {
+                let of = (function.namespace.clone(), function.name.clone(), function.revision);
+                Backend::split(leader, split, of, serve)
+            }
+        };
+        let preview = |version: &VersionRecord| match backend.version(version.version.get()) {
+            Some(served) => Some(served.clone()),
+            None => serve(version),
+        };
+        let previews = function.previews.iter().filter_map(preview).collect();
+        Some(Published { backend, previews })
     }
 
     /// A version of a function as the data plane needs it.

@@ -24,8 +24,8 @@ pub(crate) use logs::Journals;
 pub(crate) use nodes::{Poll, Verdict};
 
 use crate::{
-    catalog::Catalog, forwarding, listener::Drain, metrics::Metrics, pace::Pace, problem::Problem,
-    request_id::RequestId, revisions::Revisions,
+    catalog::Catalog, drain::Drain, forwarding, metrics::Metrics, pace::Pace, problem::Problem, request_id::RequestId,
+    revisions::Revisions,
 };
 use axum::{
     Router,
@@ -230,6 +230,8 @@ impl From<RegistryError> for Problem {
             | E::Database(_)
             | E::Migration(_)
             | E::Artifact(_)
+            | E::NotEmpty
+            | E::Busy(_)
             | E::Io { .. } => Problem::internal(anyhow::Error::new(error)),
         }
     }

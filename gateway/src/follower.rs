@@ -6,7 +6,10 @@ mod upstream;
 
 pub(crate) use upstream::Upstream;
 
-use crate::catalog::{Catalog, Key};
+use crate::{
+    catalog::{Catalog, Key},
+    garbage,
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::Rng;
 use snapshot::Snapshot;
@@ -324,6 +327,7 @@ impl Follower {
         if let Err(error) = self.artifacts.forget_copies(|digest| needed.contains(digest)).await {
             tracing::warn!(%error, "copies of components that are not needed any more cannot be removed");
         }
+        garbage::forget_code(&self.scheduler, needed).await;
     }
 }
 

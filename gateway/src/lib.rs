@@ -7,14 +7,17 @@
 
 mod abandoned;
 mod access_log;
+mod acme;
 mod address;
 mod backend;
 mod catalog;
 mod config;
 mod control;
+mod drain;
 mod ending;
 mod follower;
 mod forwarding;
+mod garbage;
 mod invoke;
 mod journal;
 mod listener;
@@ -23,18 +26,22 @@ mod newcomers;
 mod pace;
 mod patient_stream;
 mod pressure;
+mod private_file;
 mod problem;
 mod request_id;
 mod revisions;
 mod route_table;
 mod server;
 mod server_timing;
+mod tls;
 mod token;
 mod trial;
 
 pub use access_log::AccessLogForm;
+pub use acme::{AcmeConfig, Challenge};
 pub use config::{Config, Role};
 pub use server::run;
+pub use tls::{TlsConfig, TlsFiles};
 pub use wasmway_registry::Stores;
 pub use wasmway_scheduler::TargetCpu;
 /// The life of a process that compiles one component: see the scheduler.

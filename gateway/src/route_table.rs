@@ -2,11 +2,13 @@
 //! state of it and takes no lock.
 
 #[cfg(test)]
+mod lookup;
+#[cfg(test)]
 mod model;
 
 use crate::{
     address::Address,
-    backend::{Backend, SplitBackend},
+    backend::{Backend, Published, SplitBackend},
     journal::Journal,
     metrics::FunctionMetrics,
 };
@@ -40,10 +42,13 @@ pub(crate) struct Match<'a> {
 /// The routes of all functions.
 #[derive(Default)]
 pub(crate) struct RouteTable {
-    /// By `function` (in the namespace `default`) and by `function.namespace`.
+    /// By `function` (in the namespace `default`) and by `function.namespace`; a version that has an address of its own
+    /// also by `function@version` and, for hosts, by `version.function`. No name begins with a digit.
     by_name: HashMap<String, Backend>,
     /// By host, then path prefix, longest first. The empty host is any.
-    by_host: HashMap<String, Vec<(String, Backend)>>,
+    by_host: HashMap<String, Declared>,
+    /// By what stands behind the `*.` of the host.
+    by_wildcard: HashMap<String, Declared>,
     /// Those whose requests are split.
     splits: Vec<Arc<SplitBackend>>,
     /// With a dot before it.
@@ -51,24 +56,33 @@ pub(crate) struct RouteTable {
 }
 
 impl RouteTable {
-    pub(crate) fn new(functions: impl IntoIterator<Item = Backend>, domain: Option<&str>) -> Self {
+    pub(crate) fn new(functions: impl IntoIterator<Item = Published>, domain: Option<&str>) -> Self {
         let mut table = Self { domain: domain.map(|domain| format!(".{domain}")), ..Self::default() };
-        for backend in functions {
+        for Published { backend, previews } in functions {
             if let Backend::Split(split) = &backend {
                 table.splits.push(split.clone());
             }
             let served = backend.leader();
             let (namespace, name) = (served.function.namespace(), served.function.name());
-            if **namespace == *"default" {
-                table.by_name.insert(name.to_string(), backend.clone());
+            let is_default = **namespace == *"default";
+            for called in is_default.then(|| name.to_string()).into_iter().chain([format!("{name}.{namespace}")]) {
+                for preview in &previews {
+                    let version = preview.function.version();
+                    table.by_name.insert(format!("{called}@{version}"), Backend::One(preview.clone()));
+                    table.by_name.insert(format!("{version}.{called}"), Backend::One(preview.clone()));
+                }
+                table.by_name.insert(called, backend.clone());
             }
-            table.by_name.insert(format!("{name}.{namespace}"), backend.clone());
             for route in &served.routes {
-                let host = route.host().unwrap_or_default().to_owned();
-                table.by_host.entry(host).or_default().push((route.path().to_owned(), backend.clone()));
+                let host = route.host().unwrap_or_default();
+                let routes = match host.strip_prefix("*.") {
+                    Some(behind) => table.by_wildcard.entry(behind.to_owned()),
+                    None => table.by_host.entry(host.to_owned()),
+                };
+                routes.or_default().push((route.path().to_owned(), backend.clone()));
             }
         }
-        for routes in table.by_host.values_mut() {
+        for routes in table.by_host.values_mut().chain(table.by_wildcard.values_mut()) {
             routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         }
         table
@@ -85,8 +99,8 @@ impl RouteTable {
     }
 
     /// The function that answers at an address. A host that somebody declared comes first, then a host
-    /// below our domain, then the name at the head of the path, and last the paths that were declared for
-    /// any host: so that nobody can put a path before another's name.
+    /// below our domain, then the hosts that `*` was declared for, then the name at the head of the path, and last the
+    /// paths that were declared for any host: so that nobody can put a path, or a `*`, before another's name.
     pub(crate) fn find(&self, address: &Address<'_>) -> Option<Match<'_>> {
         let lower;
         let host = match address.host {
@@ -98,19 +112,12 @@ impl RouteTable {
             None => "",
         };
         let host = host.strip_suffix('.').unwrap_or(host);
-        let declared = if host.is_empty() { None } else { self.declared(host, address.path) };
-        declared
+        let own_host = if host.is_empty() { None } else { declared(&self.by_host, host, address.path) };
+        own_host
             .or_else(|| self.below_domain(host))
+            .or_else(|| declared(&self.by_wildcard, host.split_once('.')?.1, address.path))
             .or_else(|| self.at_path(address.path))
-            .or_else(|| self.declared("", address.path))
-    }
-
-    fn declared(&self, host: &str, path: &str) -> Option<Match<'_>> {
-        let covers = |prefix: &str| {
-            prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let (prefix, backend) = self.by_host.get(host)?.iter().find(|(prefix, _)| covers(prefix))?;
-        Some(Match { backend, prefix: if prefix == "/" { 0 } else { prefix.len() } })
+            .or_else(|| declared(&self.by_host, "", address.path))
     }
 
     fn below_domain(&self, host: &str) -> Option<Match<'_>> {
@@ -123,4 +130,15 @@ impl RouteTable {
         let name = rest.split('/').next()?;
         Some(Match { backend: self.by_name.get(name)?, prefix: 1 + name.len() })
     }
+}
+
+/// The paths that were declared for one host, longest first.
+type Declared = Vec<(String, Backend)>;
+
+fn declared<'a>(by_host: &'a HashMap<String, Declared>, host: &str, path: &str) -> Option<Match<'a>> {
+    let covers = |prefix: &str| {
+        prefix == "/" || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let (prefix, backend) = by_host.get(host)?.iter().find(|(prefix, _)| covers(prefix))?;
+    Some(Match { backend, prefix: if prefix == "/" { 0 } else { prefix.len() } })
 }

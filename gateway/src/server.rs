@@ -2,16 +2,20 @@
 
 use crate::{
     access_log::AccessLog,
+    acme::Acme,
     catalog::Catalog,
     config::{Config, Role},
     control::{self, ControlPlane, Guard, Health, Journals},
+    drain::Drain,
     follower::{Follower, Progress, Upstream},
+    garbage,
     invoke::DataPlane,
-    listener::{ConnectionLimits, Drain, Plane},
+    listener::{ConnectionLimits, Plane},
     metrics::Metrics,
     pace::Pace,
     pressure::{self, Pressure},
     revisions::Revisions,
+    tls::Tls,
     token::Token,
     trial::{self, Court},
 };
@@ -31,6 +35,9 @@ struct RunFile {
     /// None of a registry, where no function is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
+    /// The data plane over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<String>,
     control: String,
     pid: u32,
 }
@@ -66,14 +73,22 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         Source::Own(registry) => node.govern(registry.clone()).await?,
         Source::Elsewhere { upstream, .. } => node.follow(upstream).await?,
     };
+    let mut tls_address = None;
     if let (Some(listener), Some(catalog)) = (data, catalog) {
-        let handler = Arc::new(node.data_plane(catalog, listener.local_addr()?)?);
+        let tls = node.tls().await?;
+        let acme = tls.as_ref().and_then(|(_, tls)| tls.acme.clone());
+        let handler = Arc::new(node.data_plane(catalog, listener.local_addr()?, acme)?);
         let open = node.metrics.connections("data");
+        if let Some((listener, tls)) = tls {
+            tls_address = Some(listener.local_addr()?);
+            let plane = plane(listener, handler.clone(), open.clone(), &config, &node.drain);
+            node.drain.track(Plane { tls: Some(tls.acceptor), ..plane }.serve());
+        }
         node.drain.track(plane(listener, handler, open, &config, &node.drain).serve());
     }
     let open = node.metrics.connections("control");
     node.drain.track(plane(control, router, open, &config, &node.drain).serve());
-    announce(folder, node.data, address)?;
+    announce(folder, node.data, tls_address, address)?;
 
     shutdown.await;
     tracing::info!(timeout = ?config.drain_timeout, "draining: requests under way get to finish");
@@ -101,9 +116,6 @@ async fn open_registry(config: &Config) -> anyhow::Result<Registry> {
         None => format!("the registry in {} cannot be opened", folder.display()),
     })
 }
-
-/// How often artifacts that no version names are looked for.
-const GARBAGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The parts that every role has.
 struct Node<'a> {
@@ -167,23 +179,7 @@ impl Node<'_> {
                 tokio::spawn(async move { keep_refreshing(&catalog, &registry, &revisions).await });
             }
         }
-        let registry = registry.clone();
-        tokio::spawn(async move {
-            // Not at once: who has started with the wrong database has time to notice.
-            let mut times = time::interval_at(time::Instant::now() + GARBAGE_EVERY, GARBAGE_EVERY);
-            loop {
-                times.tick().await;
-                match registry.collect_garbage().await {
-                    Ok(collected) if collected.artifacts == 0 => {}
-                    Ok(collected) => tracing::info!(
-                        artifacts = collected.artifacts,
-                        bytes = collected.bytes,
-                        "removed components that no version names"
-                    ),
-                    Err(error) => tracing::warn!(%error, "components that no version names cannot be removed"),
-                }
-            }
-        });
+        tokio::spawn(garbage::keep_collecting(registry.clone(), self.scheduler.clone()));
     }
 
     /// A node that serves what the registry at `upstream` says.
@@ -245,10 +241,23 @@ impl Node<'_> {
         })
     }
 
-    fn data_plane(&self, catalog: Arc<Catalog>, own_address: SocketAddr) -> anyhow::Result<DataPlane> {
+    /// The data plane's second listener, if TLS is wanted.
+    async fn tls(&self) -> anyhow::Result<Option<(TcpListener, Tls)>> {
+        let Some(config) = &self.config.tls else { return Ok(None) };
+        let listener = bind(config.listen, "--tls-listen").await?;
+        Ok(Some((listener, Tls::start(config, &self.config.data_dir, &self.metrics, &self.drain)?)))
+    }
+
+    fn data_plane(
+        &self,
+        catalog: Arc<Catalog>,
+        own_address: SocketAddr,
+        acme: Option<Arc<Acme>>,
+    ) -> anyhow::Result<DataPlane> {
         let config = self.config;
         Ok(DataPlane {
             catalog,
+            acme,
             scheduler: self.scheduler.clone(),
             metrics: self.metrics.clone(),
             access_log: Arc::new(AccessLog::start(config.access_log, self.metrics.access_log_dropped())?),
@@ -292,7 +301,7 @@ fn token(named: Option<&Path>, own: &Path) -> anyhow::Result<Token> {
 }
 
 fn plane<H>(listener: TcpListener, handler: H, open: IntGauge, config: &Config, drain: &Drain) -> Plane<H> {
-    Plane { listener, handler, limits: connection_limits(config), open, drain: drain.clone() }
+    Plane { listener, handler, limits: connection_limits(config), open, drain: drain.clone(), tls: None }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -344,15 +353,20 @@ fn pace(config: &Config) -> Pace {
 }
 
 /// Tells people and programs where everything is. The file is whole whenever it is there.
-fn announce(folder: &Path, data: Option<SocketAddr>, control: SocketAddr) -> anyhow::Result<()> {
+fn announce(
+    folder: &Path,
+    data: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+    control: SocketAddr,
+) -> anyhow::Result<()> {
     let url = |address| format!("http://{}", reachable(address));
-    let (data, control) = (data.map(url), url(control));
-    let run = RunFile { data, control, pid: std::process::id() };
+    let tls = tls.map(|address| format!("https://{}", reachable(address)));
+    let run = RunFile { data: data.map(url), tls, control: url(control), pid: std::process::id() };
     let scratch = folder.join("run.json.new");
     fs::write(&scratch, serde_json::to_vec(&run)?)?;
     fs::rename(scratch, folder.join("run.json"))?;
     let mut out = std::io::stdout().lock();
-    if let Some(data) = run.data {
+    for data in run.data.iter().chain(&run.tls) {
         writeln!(out, "data plane   {data}")?;
     }
     writeln!(out, "control plane {}", run.control)?;

@@ -87,6 +87,12 @@ pub enum RegistryError {
         /// The bound that is reached.
         what: String,
     },
+    /// What was to be copied into a registry would come beside what is there.
+    #[error("the registry is not empty; name a database that is new, or a new data directory")]
+    NotEmpty,
+    /// Others were faster, again and again.
+    #[error("{0}")]
+    Busy(String),
     /// A token cannot be made so.
     #[error("{0}")]
     BadToken(String),

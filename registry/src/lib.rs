@@ -25,9 +25,10 @@ pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};
 pub use names::{FunctionName, NAME_BYTES_MAX, NameError, Namespace, Version, VersionError};
 pub use records::{
-    CHANGES_MAX, Changes, Deployed, Function, NewVersion, Split, Sticky, TakeBack, Traffic, Trial, VersionRecord,
+    CHANGES_MAX, Changes, Deployed, Function, NewVersion, PREVIEWS_MAX, Split, Sticky, TakeBack, Traffic, Trial,
+    VersionRecord,
 };
 pub use registry::{
-    AuditEntry, Author, Collected, NamespaceRecord, NewToken, Node, NodeReport, Quota, Registry, Role, Stores,
+    AuditEntry, Author, Collected, Copied, NamespaceRecord, NewToken, Node, NodeReport, Quota, Registry, Role, Stores,
     TOKEN_PREFIX, Token, lock,
 };

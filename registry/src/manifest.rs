@@ -41,6 +41,9 @@ pub struct Manifest {
     pub outbound: Outbound,
     /// Addresses that the function answers at besides its name.
     pub routes: Vec<RouteRule>,
+    /// Whether each version has an address of its own, as long as it is one of the newest ten: to try it out before it
+    /// gets requests.
+    pub preview: bool,
     /// Whether answers to failed requests may tell the client what the function did.
     pub debug: bool,
     /// Whether answers tell the client what they took, in a `Server-Timing` header.

@@ -44,6 +44,10 @@ pub struct Function {
     pub active: VersionRecord,
     /// How requests are split over several versions, of which the active one is one.
     pub split: Option<Split>,
+    /// Versions that have addresses of their own, the newest first: those of the newest [`PREVIEWS_MAX`] whose manifests
+    /// ask for it. The active one may be among them.
+    #[serde(default)]
+    pub previews: Vec<VersionRecord>,
     /// When it was first deployed, or first again after it was deleted.
     pub created_at: Timestamp,
     /// When its active version became active.
@@ -58,10 +62,10 @@ impl Function {
         (self.namespace.clone(), self.name.clone())
     }
 
-    /// The versions that get requests, the active one first.
+    /// The versions that can be called, the active one first. One that is there for two reasons may be there twice.
     pub fn served_versions(&self) -> impl Iterator<Item = &VersionRecord> {
         let others = self.split.iter().flat_map(|split| split.shares.iter().map(|(version, _)| version));
-        std::iter::once(&self.active).chain(others.filter(|version| !version.active))
+        std::iter::once(&self.active).chain(others.chain(&self.previews).filter(|version| !version.active))
     }
 }
 
@@ -236,6 +240,9 @@ impl Changes {
         self.gone = known.filter(|key| !there.contains(*key)).cloned().collect();
     }
 }
+
+/// The newest versions of a function, so many, may have addresses of their own.
+pub const PREVIEWS_MAX: u32 = 10;
 
 /// The most functions that one page of [`Changes`] has.
 pub const CHANGES_MAX: u32 = 1000;

@@ -2,9 +2,11 @@
 
 mod audit;
 mod change;
+mod copying;
 mod deploying;
 mod garbage;
 mod nodes;
+mod pruning;
 mod quotas;
 mod reading;
 mod routes;
@@ -13,6 +15,7 @@ mod tokens;
 mod traffic;
 
 pub use audit::{AuditEntry, Author};
+pub use copying::Copied;
 pub use garbage::Collected;
 pub use nodes::{Node, NodeReport};
 pub use quotas::{NamespaceRecord, Quota};

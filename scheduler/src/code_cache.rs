@@ -147,6 +147,26 @@ impl CodeCache {
         loaded.map(Some).map_err(|error| format!("{error:#}"))
     }
 
+    /// Removes the code of components that `is_needed` does not name, if it has been there for longer than `kept`. What is
+    /// in use stays in memory. Answers how many bytes are gone.
+    pub(crate) fn forget(&self, kept: Duration, is_needed: impl Fn(&[u8; 32]) -> bool) -> io::Result<u64> {
+        let mut gone = 0;
+        for folder in &self.of_engines {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let about = entry.metadata()?;
+                // A clock that was set back makes it young.
+                let is_old = about.modified()?.elapsed().is_ok_and(|age| age > kept);
+                let digest = entry.file_name().to_str().and_then(digest_of);
+                if is_old && digest.is_some_and(|digest| !is_needed(&digest)) {
+                    fs::remove_file(entry.path())?;
+                    gone += about.len();
+                }
+            }
+        }
+        Ok(gone)
+    }
+
     fn verify(&self, file: &mut File, path: &Path) -> io::Result<bool> {
         let identity = Identity::of(file)?;
         if self.verified().contains(&identity) {
@@ -181,6 +201,16 @@ impl CodeCache {
     fn hmac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.key).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
     }
+}
+
+/// The digest that the name of a file of code begins with.
+fn digest_of(name: &str) -> Option<[u8; 32]> {
+    let hex = name.get(..64)?;
+    let mut digest = [0; 32];
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(2 * place..2 * place + 2)?, 16).ok()?;
+    }
+    Some(digest)
 }
 
 /// Time after which a change shows in a file's times, however coarse the clock of its file system is.
@@ -228,4 +258,29 @@ fn read_or_make_key(path: &Path) -> io::Result<[u8; 32]> {
     rand::rng().fill_bytes(&mut key);
     private_file(path)?.write_all(&key)?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_nobody_needs_is_forgotten_when_it_is_old() {
+        let (folder, engine) = (tempfile::tempdir().unwrap(), Engine::default());
+        let cache = CodeCache::open(folder.path(), [&engine, &engine]).unwrap();
+        let id = |digest| CodeId { digest, world: World::Http02, engine: &engine };
+        let (needed, other) = ([1; 32], [0xab; 32]);
+        for digest in [&needed, &other] {
+            let scratch = cache.scratch();
+            fs::write(&scratch, "native code").unwrap();
+            cache.adopt(id(digest), &scratch).unwrap();
+        }
+        fs::write(cache.of_engines[0].join("of somebody else"), "").unwrap();
+
+        assert_eq!(cache.forget(Duration::from_secs(60), |digest| *digest == needed).unwrap(), 0, "it is young");
+        // The code and its MAC.
+        assert_eq!(cache.forget(Duration::ZERO, |digest| *digest == needed).unwrap(), 11 + 32);
+        assert_eq!((cache.has(id(&needed)), cache.has(id(&other))), (true, false));
+        assert_eq!(fs::read_dir(&cache.of_engines[0]).unwrap().count(), 3);
+    }
 }

@@ -12,13 +12,14 @@ use crate::{
 use moka::future::Cache;
 use std::{
     hash::{BuildHasherDefault, Hasher},
+    io,
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 use wasmtime::{
@@ -183,6 +184,17 @@ impl Loader {
             .adopt(id, &scratch)
             .map_err(|error| LoadError::Failed(format!("the code cannot be kept: {error}")))?;
         Ok(compiled)
+    }
+
+    /// Removes native code that nobody needs from the disk; see [`CodeCache::forget`].
+    pub(crate) async fn forget_code(
+        self: &Arc<Self>,
+        kept: Duration,
+        is_needed: impl Fn(&[u8; 32]) -> bool + Send + 'static,
+    ) -> io::Result<u64> {
+        let this = self.clone();
+        let forgetting = tokio::task::spawn_blocking(move || this.cache.forget(kept, is_needed));
+        forgetting.await.map_err(io::Error::other)?
     }
 
     /// Loads the program from the code cache, compiling it first when its code is not there or is damaged.

@@ -26,6 +26,7 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use std::{
     future::poll_fn,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
@@ -192,6 +193,16 @@ impl Scheduler {
     /// Whether the native code of a component is on this disk, whoever made it when.
     pub fn has_code(&self, digest: [u8; 32], world: World) -> bool {
         self.programs.loader().has_code(&digest, world)
+    }
+
+    /// Removes the native code of components that `is_needed` does not name from the disk, if it has been there for longer
+    /// than `kept`. Whoever does need it has it made again. Answers how many bytes are gone.
+    pub async fn forget_code(
+        &self,
+        kept: Duration,
+        is_needed: impl Fn(&[u8; 32]) -> bool + Send + 'static,
+    ) -> io::Result<u64> {
+        self.programs.loader().forget_code(kept, is_needed).await
     }
 
     /// Programs in memory.

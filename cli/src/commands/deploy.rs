@@ -107,7 +107,11 @@ pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Fail
         (None, false) => format!("  (no requests yet; v{} has them all)", function.version),
     };
     let served = if nodes > 0 { format!("  on {nodes} nodes") } else { String::new() };
-    output::line(format_args!("deployed {} v{version}  {}{traffic}{same}{served}", function.name, function.url))
+    output::line(format_args!("deployed {} v{version}  {}{traffic}{same}{served}", function.name, function.url))?;
+    match &function.preview_url {
+        Some(url) => output::line(format_args!("v{version} alone: {url}")),
+        None => Ok(()),
+    }
 }
 
 /// A component alone is the body; with a manifest, both are parts of a form.

@@ -36,7 +36,8 @@ pub(crate) async fn run(arguments: Versions, globals: &Globals) -> Result<(), Fa
             output::ago(version.created_at),
             version.digest.chars().take(DIGEST_CHARS).collect(),
             version.world,
+            version.preview_url.unwrap_or_default(),
         ]
     });
-    output::table(&["VERSION", "STATE", "SIZE", "CREATED", "DIGEST", "WORLD"], rows)
+    output::table(&["VERSION", "STATE", "SIZE", "CREATED", "DIGEST", "WORLD", "ADDRESS"], rows)
 }

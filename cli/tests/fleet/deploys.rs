@@ -168,3 +168,26 @@ async fn deploys_at_two_registries_have_one_order_and_none_is_lost() {
         assert_eq!(list["versions"].as_array().unwrap().len(), DEPLOYERS * EACH);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_with_an_address_of_its_own_has_it_on_gateways_too() {
+    let mut fleet = Fleet::start(1, 1).await;
+    let saying = |what: &str| format!("preview = true\n[env]\nSAY = \"{what}\"\n");
+    fleet.registries[0].deploy_with("inspect", &saying("one")).answer().await.expect(201);
+    fleet.registries[0].deploy_with("inspect", &saying("two")).traffic(0).answer().await.expect(201);
+    let says = async |gateway: &Platform, path: &str, what: &str| {
+        eventually(&format!("{path} to say {what}"), Duration::from_secs(20), async || {
+            let answer = gateway.get(path).await;
+            (answer.status == 200 && answer.json()["env"]["SAY"] == what).then_some(())
+        })
+        .await;
+    };
+    says(&fleet.gateways[0], "/inspect@2/", "two").await;
+    says(&fleet.gateways[0], "/inspect/", "one").await;
+    // Also after a start without the registry.
+    fleet.settled().await;
+    fleet.registries[0].kill().await;
+    fleet.gateways[0].kill().await;
+    fleet.gateways[0].start_again().await;
+    says(&fleet.gateways[0], "/inspect@2/", "two").await;
+}

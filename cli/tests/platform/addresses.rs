@@ -115,3 +115,69 @@ async fn a_request_must_name_one_host() {
     let answer = String::from_utf8(wire.read_to_end().await).unwrap();
     assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with(HELLO), "{answer}");
 }
+
+#[tokio::test]
+async fn one_label_of_a_host_may_be_any() {
+    let platform = Platform::builder().arg("--domain=fn.example.com").start().await;
+    let routes = "[[routes]]\nhost = \"*.shop.example\"\n[[routes]]\nhost = \"*.fn.example.com\"\n";
+    platform.deploy_with("inspect", routes).await;
+    platform.deploy_with("hello", "[[routes]]\nhost = \"hello.shop.example\"\n").await;
+    for host in ["a.shop.example", "B.Shop.Example:8080", "unknown.fn.example.com"] {
+        assert_eq!(seen_path(&platform, "/x", Some(host)).await, "/x", "{host}");
+    }
+    // Neither a host of somebody's own nor a name below the domain is covered by it.
+    for host in ["hello.shop.example", "hello.fn.example.com"] {
+        platform.get("/").header("host", host).await.expect(200).expect_text(HELLO);
+    }
+    for host in ["shop.example", "a.b.shop.example"] {
+        platform.get("/").header("host", host).await.expect_problem(404, "unknown-function", "platform");
+    }
+    let refused = platform.deploy_with("hello", "[[routes]]\nhost = \"*.example\"\n").answer().await;
+    refused.expect_problem(400, "invalid-manifest", "platform");
+}
+
+#[tokio::test]
+async fn a_version_may_have_an_address_of_its_own() {
+    let platform = Platform::builder().arg("--domain=fn.example.com").start().await;
+    let saying = |what: &str| format!("preview = true\n[env]\nSAY = \"{what}\"\n");
+    let said = async |path: &str, host: Option<&str>| {
+        let call = platform.get(path);
+        let call = if let Some(host) = host { call.header("host", host) } else { call };
+        call.await.expect(200).json()["env"]["SAY"].as_str().unwrap().to_owned()
+    };
+    platform.deploy_with("inspect", "[env]\nSAY = \"hidden\"\n").await;
+    platform.deploy_with("inspect", &saying("two")).await;
+    let third = platform.deploy_with("inspect", &saying("three")).traffic(0).await;
+    assert_eq!(third["preview_url"], format!("{}/inspect@3/", platform.data()));
+
+    assert_eq!(said("/inspect/", None).await, "two");
+    for (path, host, what) in [
+        ("/inspect@3/", None, "three"),
+        ("/inspect.default@3/", None, "three"),
+        ("/inspect@2/", None, "two"),
+        ("/", Some("3.inspect.fn.example.com"), "three"),
+        ("/", Some("3.inspect.default.fn.example.com"), "three"),
+    ] {
+        assert_eq!(said(path, host).await, what, "{path} {host:?}");
+    }
+    assert_eq!(seen_path(&platform, "/inspect@3/a/b?c", None).await, "/a/b?c");
+    // A version that does not allow it has none.
+    for path in ["/inspect@1/", "/inspect@4/", "/inspect@03/", "/inspect@/"] {
+        platform.get(path).await.expect_problem(404, "unknown-function", "platform");
+    }
+    let list = platform.api(Method::GET, "/functions/inspect/versions").await.expect(200).json();
+    let has_one: Vec<bool> =
+        list["versions"].as_array().unwrap().iter().map(|version| version["preview_url"].is_string()).collect();
+    assert_eq!(has_one, [true, true, false]);
+
+    // It stays the same, whoever gets the requests, until ten newer ones are there.
+    platform.api(Method::PUT, "/functions/inspect/traffic").body(r#"{"weights": {"3": 100}}"#).await.expect(200);
+    assert_eq!((said("/inspect/", None).await, said("/inspect@2/", None).await), ("three".into(), "two".into()));
+    for number in 4..=12 {
+        platform.deploy_with("inspect", &saying(&number.to_string())).await;
+    }
+    platform.get("/inspect@2/").await.expect_problem(404, "unknown-function", "platform");
+    assert_eq!(said("/inspect@3/", None).await, "three");
+    platform.api(Method::DELETE, "/functions/inspect").await.expect(204);
+    platform.get("/inspect@3/").await.expect_problem(404, "unknown-function", "platform");
+}

@@ -94,6 +94,7 @@ async fn deploy_version(
     let deployed = publishing.await.map_err(Problem::internal)??;
     let status = if deployed.created { StatusCode::CREATED } else { StatusCode::OK };
     let version = deployed.version.get();
+    let preview_url = plane.preview_url(&deployed.function, deployed.version);
     let function = plane.view(deployed.function).map_err(Problem::internal)?;
     tracing::info!(
         namespace = function.namespace,
@@ -104,7 +105,7 @@ async fn deploy_version(
         "deployed"
     );
     let deployed_version = (version != function.version).then_some(version);
-    Ok((status, Json(Deployment { deployed_version, function })))
+    Ok((status, Json(Deployment { deployed_version, preview_url, function })))
 }
 
 /// What a deploy came to.
@@ -114,6 +115,9 @@ pub(super) struct Deployment {
     /// requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     deployed_version: Option<u32>,
+    /// Where the version of this content alone is called, if its manifest says `preview = true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preview_url: Option<String>,
     #[serde(flatten)]
     function: FunctionView,
 }

@@ -32,7 +32,8 @@ pub(super) struct VersionList {
     responses((status = 200, body = VersionList), (status = 401, body = Problem), (status = 404, body = Problem)))]
 pub(super) async fn list(State(plane): State<Arc<ControlPlane>>, target: Target) -> Result<Json<VersionList>, Problem> {
     let versions = plane.registry.versions(&target.namespace, &target.name).await?.ok_or_else(|| target.unknown())?;
-    let versions: Result<_, _> = versions.into_iter().map(VersionView::try_from).collect();
+    let function = plane.registry.function(&target.namespace, &target.name).await?.ok_or_else(|| target.unknown())?;
+    let versions: Result<_, _> = versions.into_iter().map(|version| plane.version_view(&function, version)).collect();
     Ok(Json(VersionList { versions: versions.map_err(Problem::internal)? }))
 }
 
@@ -45,7 +46,9 @@ pub(super) async fn show(
     target: VersionTarget,
 ) -> Result<Json<VersionView>, Problem> {
     let record = plane.record(&target).await?;
-    VersionView::try_from(record).map(Json).map_err(Problem::internal)
+    let Target { namespace, name } = &target.function;
+    let function = plane.registry.function(namespace, name).await?.ok_or_else(|| target.function.unknown())?;
+    plane.version_view(&function, record).map(Json).map_err(Problem::internal)
 }
 
 /// The component of a version, as it was uploaded

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use wasmway_registry::{Function, Split, Trial, Version, VersionRecord};
+use wasmway_registry::{Function, FunctionName, Namespace, Split, Trial, Version, VersionRecord};
 
 /// A function as it is served now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,6 +92,10 @@ pub(super) struct VersionView {
     pub(super) created_at: Timestamp,
     /// Whether it answers requests.
     pub(super) active: bool,
+    /// Where this version alone is called; null where it has no address of its own: its manifest does not say
+    /// `preview = true`, or it is not one of the newest ten.
+    #[schema(example = "http://127.0.0.1:8080/hello@4/")]
+    pub(super) preview_url: Option<String>,
     /// What it asks for, with every default filled in.
     #[schema(value_type = Object)]
     pub(super) manifest: Value,
@@ -100,10 +104,9 @@ pub(super) struct VersionView {
 impl ControlPlane {
     /// A function for the API.
     pub(super) fn view(&self, function: Function) -> Result<FunctionView, serde_json::Error> {
-        let Function { namespace, name, active, split, created_at, deployed_at, revision } = function;
-        let address = if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") };
+        let Function { namespace, name, active, split, created_at, deployed_at, revision, .. } = function;
         Ok(FunctionView {
-            url: format!("{}/{address}/", self.data_url),
+            url: format!("{}/{}/", self.data_url, address(&namespace, &name)),
             namespace: namespace.into(),
             name: name.into(),
             version: active.version.get(),
@@ -118,13 +121,22 @@ impl ControlPlane {
             manifest: serde_json::to_value(active.manifest)?,
         })
     }
-}
 
-impl TryFrom<VersionRecord> for VersionView {
-    type Error = serde_json::Error;
+    /// Where a version of the function alone is called, if it has an address of its own.
+    pub(super) fn preview_url(&self, function: &Function, version: Version) -> Option<String> {
+        let has_one = function.previews.iter().any(|preview| preview.version == version);
+        let address = address(&function.namespace, &function.name);
+        has_one.then(|| format!("{}/{address}@{version}/", self.data_url))
+    }
 
-    fn try_from(record: VersionRecord) -> Result<Self, serde_json::Error> {
-        Ok(Self {
+    /// A version of the function for the API.
+    pub(super) fn version_view(
+        &self,
+        function: &Function,
+        record: VersionRecord,
+    ) -> Result<VersionView, serde_json::Error> {
+        Ok(VersionView {
+            preview_url: self.preview_url(function, record.version),
             version: record.version.get(),
             digest: record.digest.to_string(),
             size: record.size,
@@ -135,4 +147,9 @@ impl TryFrom<VersionRecord> for VersionView {
             manifest: serde_json::to_value(record.manifest)?,
         })
     }
+}
+
+/// What comes first in the path of a call.
+fn address(namespace: &Namespace, name: &FunctionName) -> String {
+    if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") }
 }

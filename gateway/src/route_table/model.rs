@@ -2,7 +2,12 @@
 //! It is slow and plainly right.
 
 use super::{RouteTable, Served};
-use crate::{address::Address, backend::Backend, journal::Journal, metrics::Metrics};
+use crate::{
+    address::Address,
+    backend::{Backend, Published},
+    journal::Journal,
+    metrics::Metrics,
+};
 use proptest::{collection, option, prelude::*, sample};
 use std::{cmp::Reverse, collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use wasmway_registry::manifest::RouteRule;
@@ -11,6 +16,8 @@ use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
 /// Few words, so that they meet often: as names, as namespaces, in hosts and in paths.
 const WORDS: &[&str] = &["a", "b", "default", "shop", "a.shop", "b.default"];
 const HOSTS: &[&str] = &["a", "fn.test", "a.fn.test", "a.shop.fn.test", "b.default.fn.test", "shop.example"];
+/// Hosts that are declared beside those.
+const WILDCARDS: &[&str] = &["*.fn.test", "*.shop.fn.test", "*.default.fn.test"];
 
 #[derive(Clone, Debug)]
 struct Declared {
@@ -39,7 +46,7 @@ fn model(functions: &[Declared], domain: Option<&str>, asked: &Asked) -> Option<
                 found.push((1, Reverse(0), id.clone(), 0));
             }
             if asked_for[0] == called {
-                found.push((2, Reverse(0), id.clone(), 1 + called.len()));
+                found.push((3, Reverse(0), id.clone(), 1 + called.len()));
             }
         }
         for rule in routes {
@@ -50,8 +57,15 @@ fn model(functions: &[Declared], domain: Option<&str>, asked: &Asked) -> Option<
             let hidden = prefix.iter().map(|segment| 1 + segment.len()).sum();
             match rule.host() {
                 Some(declared) if declared == host => found.push((0, Reverse(prefix.len()), id.clone(), hidden)),
+                Some(declared) if declared.starts_with("*.") => {
+                    // One label, whatever it is.
+                    let (labels, asked): (Vec<_>, Vec<_>) = (declared.split('.').collect(), host.split('.').collect());
+                    if labels.len() == asked.len() && labels[1..] == asked[1..] {
+                        found.push((2, Reverse(prefix.len()), id.clone(), hidden));
+                    }
+                }
                 Some(_) => {}
-                None => found.push((3, Reverse(prefix.len()), id.clone(), hidden)),
+                None => found.push((4, Reverse(prefix.len()), id.clone(), hidden)),
             }
         }
     }
@@ -61,8 +75,12 @@ fn model(functions: &[Declared], domain: Option<&str>, asked: &Asked) -> Option<
 /// Where a request goes, as the table has it.
 fn table(functions: &[Declared], domain: Option<&str>, asked: &[Asked]) -> Vec<Option<(String, usize)>> {
     let metrics = Metrics::new().unwrap();
-    let table =
-        RouteTable::new(functions.iter().map(|function| Backend::One(Arc::new(served(function, &metrics)))), domain);
+    let table = RouteTable::new(
+        functions
+            .iter()
+            .map(|function| published(served(function.namespace, function.name, function.routes.clone(), &metrics))),
+        domain,
+    );
     let find = |asked: &Asked| {
         let found = table.find(&Address { host: asked.host.as_deref(), path: &asked.path, authority: None })?;
         let function = &found.backend.leader().function;
@@ -71,7 +89,16 @@ fn table(functions: &[Declared], domain: Option<&str>, asked: &[Asked]) -> Vec<O
     asked.iter().map(find).collect()
 }
 
-fn served(declared: &Declared, metrics: &Metrics) -> Served {
+/// A function without routes of its own.
+pub(super) fn named(namespace: &str, name: &str, metrics: &Metrics) -> Published {
+    published(served(namespace, name, Vec::new(), metrics))
+}
+
+fn published(served: Served) -> Published {
+    Published { backend: Backend::One(Arc::new(served)), previews: Vec::new() }
+}
+
+fn served(namespace: &str, name: &str, routes: Vec<RouteRule>, metrics: &Metrics) -> Served {
     let limits = Limits {
         memory: 0,
         cpu: Duration::ZERO,
@@ -81,11 +108,11 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
         request_body: 0,
         response_body: 0,
     };
-    let outbound = OutboundPolicy::new(declared.namespace.to_owned(), Box::new(|_, _, _| false), false);
+    let outbound = OutboundPolicy::new(namespace.to_owned(), Box::new(|_, _, _| false), false);
     Served {
         function: Function::new(
-            declared.namespace.to_owned(),
-            declared.name.to_owned(),
+            namespace.to_owned(),
+            name.to_owned(),
             1,
             ([0; 32], World::Http02, PathBuf::new()),
             limits,
@@ -94,10 +121,10 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
         ),
         journal: Arc::new(Journal::new(1)),
         created_at: jiff::Timestamp::UNIX_EPOCH,
-        metrics: metrics.function(declared.namespace, declared.name),
+        metrics: metrics.function(namespace, name),
         debug: false,
         server_timing: false,
-        routes: declared.routes.clone(),
+        routes,
     }
 }
 
@@ -108,7 +135,8 @@ fn path(empty: bool) -> impl Strategy<Value = String> {
 }
 
 fn rule() -> impl Strategy<Value = RouteRule> {
-    (option::of(sample::select(HOSTS)), path(false))
+    let hosts: Vec<_> = HOSTS.iter().chain(WILDCARDS).copied().collect();
+    (option::of(sample::select(hosts)), path(false))
         .prop_map(|(host, path)| RouteRule::new(host, &path).expect("hosts and paths of plain words"))
 }
 

@@ -11,7 +11,7 @@ const PATH_BYTES_MAX: usize = 1024;
 /// A host and a path prefix whose requests a function takes.
 ///
 /// It is kept in one form, so that equal rules are equal texts: the host in lower case and ASCII (punycode), without
-/// port or ending dot; the path beginning with `/` and, unless it is `/` itself, not ending with one. Paths are
+/// port or ending dot, `*.` before a name for whatever one label is there; the path beginning with `/` and, unless it is `/` itself, not ending with one. Paths are
 /// compared byte by byte, percent-encoding included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Written")]
@@ -36,7 +36,7 @@ fn root() -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// The host is no host name or address.
-    #[error("host {0:?} is not a host name; write a name alone, such as \"example.com\"")]
+    #[error("host {0:?} is not a host name; write a name alone, such as \"example.com\" or \"*.example.com\"")]
     Host(String),
     /// The path is no path prefix.
     #[error(
@@ -65,6 +65,13 @@ impl RouteRule {
 
 fn normal_host(text: &str) -> Result<String, RouteError> {
     let refused = || RouteError::Host(text.to_owned());
+    if let Some(name) = text.strip_prefix("*.") {
+        // A name below a top-level domain at least: nobody has all of those.
+        return match normal_host(name) {
+            Ok(name) if !name.starts_with("*.") && name.contains('.') && is_name(&name) => Ok(format!("*.{name}")),
+            _ => Err(refused()),
+        };
+    }
     let host = Host::parse(text.strip_suffix('.').unwrap_or(text)).map_err(|_| refused())?;
     if let Host::Domain(name) = &host {
         let labels_fit = name.split('.').all(|label| {
@@ -76,6 +83,11 @@ fn normal_host(text: &str) -> Result<String, RouteError> {
         }
     }
     Ok(host.to_string())
+}
+
+/// Whether it is a name, and no address.
+fn is_name(host: &str) -> bool {
+    matches!(Host::parse(host), Ok(Host::Domain(_)))
 }
 
 fn normal_path(text: &str) -> Result<String, RouteError> {
@@ -119,6 +131,7 @@ mod tests {
             (Some("example.com."), "/api/", "example.com/api"),
             (Some("bücher.example"), "/", "xn--bcher-kva.example/"),
             (Some("[::1]"), "/a/b", "[::1]/a/b"),
+            (Some("*.Example.com."), "/", "*.example.com/"),
             (None, "/Api/v1%20", "*/Api/v1%20"),
         ] {
             assert_eq!(RouteRule::new(host, path).unwrap().to_string(), form);
@@ -127,7 +140,22 @@ mod tests {
 
     #[test]
     fn what_no_request_can_have_is_refused() {
-        for host in ["", "a b", "a/b", "example.com:80", "*.example.com", "a..b", "https://a", "."] {
+        for host in [
+            "",
+            "a b",
+            "a/b",
+            "example.com:80",
+            "a..b",
+            "https://a",
+            ".",
+            "*",
+            "*.",
+            "*.com",
+            "*.*.example.com",
+            "a.*.example.com",
+            "*example.com",
+            "*.1.2.3.4",
+        ] {
             assert!(RouteRule::new(Some(host), "/").is_err(), "{host:?}");
         }
         let long = format!("/{}", "a".repeat(PATH_BYTES_MAX));

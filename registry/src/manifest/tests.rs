@@ -131,12 +131,12 @@ fn an_unknown_field_is_refused_with_the_fields_there_are() {
         (
             "naem = \"x\"",
             "naem: there is no such field; remove it, or use one of \
-             build, debug, env, limits, name, outbound, routes, server_timing",
+             build, debug, env, limits, name, outbound, preview, routes, server_timing",
         ),
         (
             "\"\" = 1",
             "\"\": there is no such field; remove it, or use one of \
-             build, debug, env, limits, name, outbound, routes, server_timing",
+             build, debug, env, limits, name, outbound, preview, routes, server_timing",
         ),
         ("[build]\n\"a.b\" = 1", "build.\"a.b\": there is no such field; remove it, or use one of command, component"),
         (

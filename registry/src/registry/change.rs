@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::audit::{self, Act, Author};
 use super::reading::find_function;
 use super::rows::read;
-use super::{Registry, routes, traffic};
+use super::{Registry, pruning, routes, traffic};
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -116,8 +116,8 @@ impl Change<'_> {
         .bind(self.now)
         .fetch_one(connection))?;
         on!(&mut self.transaction, connection => sqlx::query(
-            "INSERT INTO versions (function_id, version, digest, size, world, imports, manifest, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO versions (function_id, version, digest, size, world, imports, manifest, created_at, preview) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(id)
         .bind(i64::from(version))
@@ -128,6 +128,7 @@ impl Change<'_> {
         .bind(json(&new.imports))
         .bind(json(&new.manifest))
         .bind(self.now)
+        .bind(i64::from(new.manifest.preview))
         .execute(connection).map_ok(drop))?;
         Ok((id, version))
     }
@@ -176,6 +177,7 @@ impl Change<'_> {
 
     async fn finish(mut self, id: i64) -> Result<Function, RegistryError> {
         raise_revision(&mut self.transaction, id).await?;
+        pruning::prune(&mut self.transaction, id).await?;
         let function = self.function().await?;
         let remark = self.remark.take().map_or_else(String::new, |remark| format!(", {remark}"));
         self.note(Some(&(described(&function) + &remark))).await?;

@@ -1,7 +1,5 @@
 //! Artifacts that no version names any more.
 
-use std::collections::HashSet;
-
 use super::Registry;
 use crate::artifacts::UNNAMED_KEPT;
 use crate::database::on;
@@ -27,12 +25,8 @@ impl Registry {
         // Listed first: what is named between the two is found in the second.
         let mut stored = self.artifacts().list().await?;
         stored.retain(|artifact| artifact.age > UNNAMED_KEPT);
-        let mut transaction = self.shared.database.read().await?;
-        let named: Vec<String> = on!(&mut transaction, connection =>
-            sqlx::query_scalar("SELECT DISTINCT digest FROM versions").fetch_all(connection))?;
-        drop(transaction);
-        let named: HashSet<String> = named.into_iter().collect();
-        let is_named = |digest: &Digest| named.contains(&digest.to_string());
+        let named = self.named().await?;
+        let is_named = |digest: &Digest| named.contains(digest);
         let mut collected = Collected::default();
         for artifact in stored.iter().filter(|artifact| !is_named(&artifact.digest)) {
             if self.remove_unnamed(&artifact.digest).await? {

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::Registry;
-use super::rows::{FunctionRow, SplitRow, VersionRow, read};
+use super::rows::{FunctionRow, PreviewRow, SplitRow, VersionRow, read};
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::names::{FunctionName, Namespace, Version};
-use crate::records::{CHANGES_MAX, Changes, Function, Split, VersionRecord};
+use crate::records::{CHANGES_MAX, Changes, Function, PREVIEWS_MAX, Split, VersionRecord};
 
 /// The functions that have an active version, as [`FunctionRow`]s; the query goes on with `$tail`.
 macro_rules! select_functions {
@@ -35,6 +35,21 @@ macro_rules! select_splits {
              JOIN versions v ON v.function_id = f.id AND v.version = t.version ",
             $tail,
             " ORDER BY f.id, v.version"
+        )
+    };
+}
+
+/// The versions that have addresses of their own, as [`PreviewRow`]s; the query goes on with `$tail`.
+macro_rules! select_previews {
+    ($tail:literal) => {
+        concat!(
+            "SELECT f.namespace, f.name, \
+             v.version, v.digest, v.size, v.world, v.imports, v.manifest, v.created_at, \
+             v.version = f.active_version AS active \
+             FROM functions f JOIN versions v ON v.function_id = f.id \
+             AND v.version > f.last_version - $1 AND v.preview = 1 AND f.active_version IS NOT NULL ",
+            $tail,
+            " ORDER BY f.id, v.version DESC"
         )
     };
 }
@@ -85,9 +100,17 @@ impl Registry {
         )
         .bind(namespace.as_str())
         .bind(after)
-        .bind(last)
+        .bind(&last)
         .fetch_all(connection))?;
-        records(rows, splits)
+        let previews: Vec<PreviewRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_previews!("WHERE f.namespace = $2 AND f.name > $3 AND f.name <= $4"),
+        )
+        .bind(i64::from(PREVIEWS_MAX))
+        .bind(namespace.as_str())
+        .bind(after)
+        .bind(&last)
+        .fetch_all(connection))?;
+        records(rows, splits, previews)
     }
 
     /// The function's versions, newest first; `None` if there is no such function.
@@ -176,6 +199,13 @@ impl Registry {
         .bind(after)
         .bind(last)
         .fetch_all(connection))?;
+        let previews: Vec<PreviewRow> = on!(&mut transaction, connection => sqlx::query_as(
+            select_previews!("WHERE f.revision > $2 AND f.revision <= $3"),
+        )
+        .bind(i64::from(PREVIEWS_MAX))
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
         let gone: Vec<(String, String)> = on!(&mut transaction, connection => sqlx::query_as(
             "SELECT namespace, name FROM functions \
              WHERE revision > $1 AND revision <= $2 AND active_version IS NULL ORDER BY revision",
@@ -189,7 +219,7 @@ impl Registry {
         });
         Ok(Changes {
             revision: read("revision", "the registry", last.try_into())?,
-            functions: records(rows, splits)?,
+            functions: records(rows, splits, previews)?,
             gone: gone.collect::<Result<_, RegistryError>>()?,
             more: beyond.is_some(),
         })
@@ -212,18 +242,30 @@ pub(super) async fn find_function(
     .bind(namespace.as_str())
     .bind(name.as_str())
     .fetch_optional(connection))?;
-    let splits: Vec<SplitRow> = on!(transaction, connection => sqlx::query_as(
+    let splits: Vec<SplitRow> = on!(&mut *transaction, connection => sqlx::query_as(
         select_splits!("WHERE f.namespace = $1 AND f.name = $2"),
     )
     .bind(namespace.as_str())
     .bind(name.as_str())
     .fetch_all(connection))?;
-    Ok(records(row.into_iter().collect(), splits)?.pop())
+    let previews: Vec<PreviewRow> = on!(transaction, connection => sqlx::query_as(
+        select_previews!("WHERE f.namespace = $2 AND f.name = $3"),
+    )
+    .bind(i64::from(PREVIEWS_MAX))
+    .bind(namespace.as_str())
+    .bind(name.as_str())
+    .fetch_all(connection))?;
+    Ok(records(row.into_iter().collect(), splits, previews)?.pop())
 }
 
-/// The functions of `rows`, with those of `splits` that are theirs.
-fn records(rows: Vec<FunctionRow>, splits: Vec<SplitRow>) -> Result<Vec<Function>, RegistryError> {
-    let mut by_function: HashMap<(String, String), Split> = HashMap::new();
+/// The functions of `rows`, with those of `splits` and `previews` that are theirs.
+fn records(
+    rows: Vec<FunctionRow>,
+    splits: Vec<SplitRow>,
+    previews: Vec<PreviewRow>,
+) -> Result<Vec<Function>, RegistryError> {
+    let mut previews = by_function(previews)?;
+    let mut split: HashMap<(String, String), Split> = HashMap::new();
     for row in splits {
         let holder = format!("{}/{}", row.namespace, row.name);
         let sticky = row.sticky.map(|text| text.parse().map_err(Unparsable)).transpose();
@@ -232,14 +274,27 @@ fn records(rows: Vec<FunctionRow>, splits: Vec<SplitRow>) -> Result<Vec<Function
         let trial = read("rule of its trial", &holder, trial)?;
         let weight = read("weight", &holder, row.weight.try_into())?;
         let version = row.version.record(&holder)?;
-        let split = by_function.entry((row.namespace, row.name));
+        let split = split.entry((row.namespace, row.name));
         split.or_insert_with(|| Split { shares: Vec::new(), sticky, trial }).shares.push((version, weight));
     }
-    let with_split = |row: FunctionRow| {
-        let split = by_function.remove(&(row.namespace.clone(), row.name.clone()));
-        Ok(Function { split, ..row.record()? })
+    let whole = |row: FunctionRow| {
+        let key = (row.namespace.clone(), row.name.clone());
+        let previews = previews.remove(&key).unwrap_or_default();
+        Ok(Function { split: split.remove(&key), previews, ..row.record()? })
     };
-    rows.into_iter().map(with_split).collect()
+    rows.into_iter().map(whole).collect()
+}
+
+/// Versions by namespace and name of their function.
+type VersionsByFunction = HashMap<(String, String), Vec<VersionRecord>>;
+
+fn by_function(rows: Vec<PreviewRow>) -> Result<VersionsByFunction, RegistryError> {
+    let mut found = VersionsByFunction::new();
+    for row in rows {
+        let version = row.version.record(format_args!("{}/{}", row.namespace, row.name))?;
+        found.entry((row.namespace, row.name)).or_default().push(version);
+    }
+    Ok(found)
 }
 
 /// What a text that was stored cannot be.

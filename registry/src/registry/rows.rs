@@ -34,6 +34,15 @@ pub(super) struct FunctionRow {
     active: VersionRow,
 }
 
+/// A version with an address of its own.
+#[derive(FromRow)]
+pub(super) struct PreviewRow {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    #[sqlx(flatten)]
+    pub(super) version: VersionRow,
+}
+
 /// A version with its part of a function's requests.
 #[derive(FromRow)]
 pub(super) struct SplitRow {
@@ -63,7 +72,7 @@ impl VersionRow {
 }
 
 impl FunctionRow {
-    /// The record, without a split.
+    /// The record, without a split and previews.
     pub(super) fn record(self) -> Result<Function, RegistryError> {
         let holder = format!("{}/{}", self.namespace, self.name);
         Ok(Function {
@@ -74,6 +83,7 @@ impl FunctionRow {
             active: self.active.record(&holder)?,
             revision: read("revision", &holder, self.revision.try_into())?,
             split: None,
+            previews: Vec::new(),
         })
     }
 }

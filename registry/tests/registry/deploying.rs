@@ -1,4 +1,4 @@
-use wasmway_registry::{Digest, NewVersion, RegistryError};
+use wasmway_registry::{Digest, Manifest, NewVersion, RegistryError};
 
 use crate::harness::{TestRegistry, author, parse, version};
 
@@ -193,4 +193,40 @@ async fn a_component_is_known_in_the_namespaces_that_it_was_deployed_in() {
     assert_eq!(find("elsewhere", b"one").await, None);
     assert!(registry.registry.delete(&namespace, &name, &author()).await.unwrap());
     assert_eq!(find(namespace.as_str(), b"one").await, None, "a function that is deleted leaves nothing");
+}
+
+#[tokio::test]
+async fn the_newest_thousand_versions_are_kept_and_what_gets_requests() {
+    let registry = TestRegistry::new().await;
+    for component in ["one", "two", "three"] {
+        registry.deploy("hello", component, "").await;
+    }
+    registry.split("hello", &[(2, 10), (3, 90)]).await.unwrap();
+    // Versions that never become active: the history does not speak of them.
+    let digest = registry.store(b"other").await;
+    let (namespace, name) = parse("hello");
+    for number in 4..=1005 {
+        let new = NewVersion {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            digest,
+            size: 5,
+            world: "wasi:http/incoming-handler@0.2.10".to_owned(),
+            imports: Vec::new(),
+            manifest: Manifest::from_toml(&format!("[env]\nN = \"{number}\"")).unwrap(),
+            traffic: 0,
+        };
+        registry.registry.deploy(new, &author()).await.unwrap();
+    }
+    registry.split("hello", &[(2, 10), (1005, 90)]).await.unwrap();
+    let (versions, active) = registry.versions("hello").await.unwrap();
+    // The newest, what has a part of the requests, and what was active not so long ago.
+    assert_eq!((versions.len(), active, &versions[1000..]), (1003, 1005, &[3, 2, 1][..]));
+    assert_eq!(registry.rollback("hello", Some(1)).await.unwrap().active.version.get(), 1);
+    for _ in 0..500 {
+        registry.rollback("hello", Some(1004)).await.unwrap();
+        registry.rollback("hello", Some(1005)).await.unwrap();
+    }
+    assert_eq!(registry.versions("hello").await.unwrap().0.len(), 1000, "nobody goes back to 1, 2 and 3 any more");
+    registry.rollback("hello", Some(3)).await.unwrap_err();
 }

@@ -184,3 +184,20 @@ fn what_a_split_goes_by_is_written_in_one_way() {
     }
     assert!(format!("cookie:{}", "a".repeat(65)).parse::<Sticky>().is_err());
 }
+
+#[tokio::test]
+async fn the_newest_versions_that_ask_for_it_have_previews() {
+    let registry = TestRegistry::new().await;
+    registry.deploy("hello", "one", "").await;
+    for number in 2..=12 {
+        registry.deploy("hello", "other", &format!("preview = true\n[env]\nN = \"{number}\"")).await;
+    }
+    let function = registry.deploy("hello", "last", "").await.function;
+    let previews: Vec<u32> = function.previews.iter().map(|version| version.version.get()).collect();
+    assert_eq!(previews, [12, 11, 10, 9, 8, 7, 6, 5, 4]);
+    assert!(function.previews.iter().all(|version| !version.active && version.manifest.preview));
+    let (namespace, _) = parse("hello");
+    assert_eq!(registry.registry.functions(&namespace, None, 10).await.unwrap().as_slice(), [function.clone()]);
+    assert_eq!(registry.registry.changes(0).await.unwrap().functions, [function.clone()]);
+    assert_eq!(function.served_versions().count(), 10);
+}

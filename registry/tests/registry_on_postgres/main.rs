@@ -10,6 +10,7 @@ mod concurrency;
 mod deploying;
 #[path = "../registry/harness.rs"]
 mod harness;
+mod moving;
 #[path = "../registry/postgres_server.rs"]
 #[allow(dead_code, reason = "each of the targets that share it uses a part of it")]
 mod postgres_server;

@@ -36,6 +36,7 @@ const VALUES: &[&str] = &[
 const KEYS: &[&str] = &[
     "name",
     "debug",
+    "preview",
     "server_timing",
     "memory",
     "cpu",
