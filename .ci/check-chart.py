@@ -6,11 +6,12 @@ For each of the chart's ci/*-values.yaml:
 - What is rendered fits the schemas of the oldest Kubernetes that the chart allows, and of the newest known.
 - What names something finds it: selectors find pods, ports, volumes, Secrets and accounts are there.
 - Pods have no privileges, and time to drain; functions do not reach the metadata service.
-- The Prometheus rules are those of deploy/prometheus.
+- The Prometheus rules are those of deploy/prometheus, the dashboards those of deploy/grafana.
 
 Values that are missing or unknown are refused, by name. The chart's appVersion is the platform's.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy/helm/wasmway"
 RULES = ROOT / "deploy/prometheus/rules/wasmway.rules.yml"
+DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 VALUE_SETS = sorted((CHART / "ci").glob("*-values.yaml"))
 COMPLETE = CHART / "ci/required-values.yaml"
 REQUIRED = ["image.repository", "database.existingSecret", "artifacts.url", "artifacts.existingSecret"]
@@ -213,6 +215,13 @@ def rule_errors(resources):
             yield f"PrometheusRule {rules['metadata']['name']} has not what is in {RULES.relative_to(ROOT)}"
 
 
+def dashboard_errors(resources):
+    there = {file.name: json.loads(file.read_text()) for file in DASHBOARDS.glob("*.json")}
+    for resource in (r for r in resources if r["metadata"]["name"].endswith("-dashboards")):
+        if {name: json.loads(text) for name, text in resource["data"].items()} != there:
+            yield f"ConfigMap {resource['metadata']['name']} has not what is in {DASHBOARDS.relative_to(ROOT)}"
+
+
 def value_set_errors(file, versions):
     """Everything that is wrong with the chart under one set of values, and the number of resources that it makes."""
     lint = helm("lint", "--strict", CHART, "--values", file)
@@ -235,6 +244,7 @@ def value_set_errors(file, versions):
             *privilege_errors(resources),
             *drain_errors(resources),
             *rule_errors(resources),
+            *dashboard_errors(resources),
         ]
     return [f"{file.name}: {error}" for error in errors], len(resources)
 

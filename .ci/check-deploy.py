@@ -2,7 +2,8 @@
 """Checks what nothing else checks in deploy/ and docker-compose.yml. Needs PyYAML and promtool.
 
 - Every PromQL expression of the Grafana dashboards parses.
-- Every metric that a dashboard or a rule names is one that the platform declares.
+- Every metric that a dashboard or a rule names is one that the platform declares, or a rule records.
+- Every alert has a page in docs/runbooks with its three parts, and every page there an alert.
 - docker-compose.yml mounts only files that exist, and publishes nothing but the data plane beyond loopback.
 - What the load balancer and Prometheus look for are services of docker-compose.yml.
 """
@@ -19,6 +20,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RULES = sorted((ROOT / "deploy/prometheus/rules").glob("*.rules.yml"))
+RUNBOOKS = ROOT / "docs/runbooks"
+RUNBOOK_PARTS = ["## What it means", "## Where to look", "## What to do"]
 PUBLISHED_TO_ALL = {"8080:8080"}
 
 
@@ -49,8 +52,8 @@ def parse_errors(found):
     return [] if run.returncode == 0 else [run.stdout + run.stderr]
 
 
-def undeclared_metrics(found):
-    """Metrics of the platform that no source file declares. Names with a colon are recorded by the rules."""
+def undeclared_metrics(found, rules):
+    """Metrics of the platform that no source file declares, and names with a colon that no rule records."""
     sources = "".join(
         file.read_text() for crate in ("gateway", "scheduler") for file in (ROOT / crate / "src").rglob("*.rs")
     )
@@ -59,6 +62,25 @@ def undeclared_metrics(found):
         declared = re.sub(r"_(bucket|sum|count)$", "", name)
         if f'"{declared}"' not in sources:
             yield f"{name}: named in deploy/, declared nowhere"
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    for name in sorted({name for e in found for name in re.findall(r"(?<!\w)\w+:wasmway_\w+:\w+", e)} - recorded):
+        yield f"{name}: named in deploy/, recorded nowhere"
+
+
+def runbook_errors(rules):
+    alerts = {rule["alert"]: rule for rule in rules if "alert" in rule}
+    pages = {page.stem: page for page in RUNBOOKS.glob("*.md")}
+    for name in sorted(alerts.keys() - pages.keys()):
+        yield f"the alert {name} has no page docs/runbooks/{name}.md"
+    for name in sorted(pages.keys() - alerts.keys()):
+        yield f"docs/runbooks/{name}.md is of no alert"
+    for name, rule in alerts.items():
+        if not rule["annotations"].get("runbook_url", "").endswith(f"docs/runbooks/{name}.md"):
+            yield f"the alert {name} does not name its page in runbook_url"
+    for name, page in pages.items():
+        text = page.read_text()
+        if [line for line in text.splitlines() if line.startswith("#")] != [f"# {name}", *RUNBOOK_PARTS]:
+            yield f"{page.relative_to(ROOT)} does not have the parts {', '.join(RUNBOOK_PARTS)}"
 
 
 def compose_errors(compose):
@@ -92,10 +114,12 @@ def address_errors(compose):
 def main():
     dashboard_expressions = [e for file in DASHBOARDS for e in expressions(json.loads(file.read_text()))]
     rule_expressions = [e for file in RULES for e in expressions(yaml.safe_load(file.read_text()))]
+    rules = [rule for file in RULES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     errors = [
         *parse_errors(dashboard_expressions),
-        *undeclared_metrics(dashboard_expressions + rule_expressions),
+        *undeclared_metrics(dashboard_expressions + rule_expressions, rules),
+        *runbook_errors(rules),
         *compose_errors(compose),
         *address_errors(compose),
     ]

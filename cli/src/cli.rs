@@ -70,6 +70,9 @@ pub(crate) enum Verb {
     Quota(commands::namespace::SetQuota),
     Token(commands::token::Tokens),
     Audit(commands::audit::Audit),
+    Check(Box<commands::check::Check>),
+    Backup(commands::backup::Backup),
+    Restore(commands::backup::Restore),
     Config(commands::config::Config),
     Completions(commands::completions::Completions),
     /// Compiles one component, fed by the server that started it

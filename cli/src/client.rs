@@ -2,6 +2,8 @@
 
 mod locate;
 
+pub(crate) use locate::{Running, running_on};
+
 use std::time::Duration;
 
 use anyhow::Context;

@@ -1,6 +1,8 @@
 //! The commands that talk to a platform, or about this program; one file each.
 
 pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete;

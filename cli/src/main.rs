@@ -41,7 +41,10 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Registry(arguments) => up::registry(arguments.server),
         Verb::Gateway(arguments) => up::gateway(arguments.server),
         Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
+        Verb::Check(arguments) => return block_on(commands::check::run(*arguments, &globals)),
         Verb::Config(_) => commands::config::show(&settings, globals.output),
+        Verb::Backup(arguments) => block_on(commands::backup::run(arguments, &globals)),
+        Verb::Restore(arguments) => block_on(commands::backup::back(arguments, &globals)),
         Verb::Completions(arguments) => commands::completions::run(arguments),
         Verb::Deploy(arguments) => block_on(commands::deploy::run(arguments, &globals)),
         Verb::List(arguments) => block_on(commands::list::run(arguments, &globals)),
@@ -64,7 +67,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a command that talks to a platform; one thread is plenty for one conversation.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -74,8 +74,15 @@ async fn serve(
     platform.await
 }
 
+/// What is said of the access log where none is written.
+pub(crate) const NO_ACCESS_LOG: AccessLogForm = AccessLogForm::Off;
+
 /// The gateway's view of the settings.
-fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> anyhow::Result<wasmway_gateway::Config> {
+pub(crate) fn config(
+    role: Role,
+    settings: Settings,
+    access_log: AccessLogForm,
+) -> anyhow::Result<wasmway_gateway::Config> {
     let node_name = settings.node_name.unwrap_or_else(|| format!("{}:{}", host_name(), settings.listen.port()));
     Ok(wasmway_gateway::Config {
         role,

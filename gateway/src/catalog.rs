@@ -11,7 +11,10 @@ use arc_swap::ArcSwap;
 use futures::{StreamExt, stream};
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{
+        Arc, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{sync::Mutex, time};
@@ -31,6 +34,8 @@ pub(crate) struct Catalog {
     log_lines: usize,
     /// Components that another process has stored and this one has yet to fetch.
     missing: std::sync::Mutex<HashSet<Digest>>,
+    /// Up to which the registry's changes are served.
+    revision: AtomicU64,
     /// Held while a new table is made, so that an older state never replaces a newer one.
     state: Mutex<State>,
 }
@@ -60,6 +65,7 @@ impl Catalog {
             outbound_allow_private: config.outbound_allow_private,
             log_lines: config.log_lines,
             missing: std::sync::Mutex::default(),
+            revision: AtomicU64::default(),
             state: Mutex::default(),
         }
     }
@@ -67,6 +73,16 @@ impl Catalog {
     /// The table as it is now.
     pub(crate) fn table(&self) -> Arc<RouteTable> {
         self.table.load_full()
+    }
+
+    /// Functions that are served.
+    pub(crate) fn functions(&self) -> usize {
+        self.table.load().functions()
+    }
+
+    /// The registry's revision up to which all is served, of a registry in this process.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Relaxed)
     }
 
     /// Takes over what has changed in the registry since it was last looked at. Answers the revision up to which all of it
@@ -95,6 +111,7 @@ impl Catalog {
                 if changed {
                     self.publish(&state);
                 }
+                self.revision.store(state.revision, Relaxed);
                 return Ok(state.revision);
             }
         }
@@ -145,6 +162,7 @@ impl Catalog {
     fn take(&self, state: &mut State, functions: Vec<registry::Function>, gone: Vec<Key>) {
         for key in gone {
             state.served.remove(&key);
+            self.metrics.forget(key.0.as_str(), key.1.as_str());
         }
         for function in functions {
             let key = function.key();

@@ -19,13 +19,12 @@ mod views;
 
 use attempts::Attempts;
 pub(crate) use auth::Guard;
-pub(crate) use health::Health;
 pub(crate) use logs::Journals;
 pub(crate) use nodes::{Poll, Verdict};
 
 use crate::{
-    catalog::Catalog, drain::Drain, forwarding, metrics::Metrics, pace::Pace, problem::Problem, request_id::RequestId,
-    revisions::Revisions,
+    catalog::Catalog, drain::Drain, forwarding, health::Health, metrics::Metrics, pace::Pace, problem::Problem,
+    request_id::RequestId, revisions::Revisions,
 };
 use axum::{
     Router,
@@ -135,7 +134,8 @@ fn observing(journals: Journals) -> OpenApiRouter {
 /// Adds what every process answers, and what every answer has.
 fn finish(api: Router, health: Arc<Health>) -> Router {
     Router::new()
-        .route("/healthz", get(health::healthz))
+        .route("/livez", get(health::livez))
+        .route("/healthz", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .with_state(health)

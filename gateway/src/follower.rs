@@ -43,17 +43,30 @@ const FAILURE_CHARACTERS: usize = 300;
 #[derive(Default)]
 pub(crate) struct Progress(Mutex<Standing>);
 
-#[derive(Default)]
-struct Standing {
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Standing {
     /// Whether it has heard of a registry, now or before.
     has_begun: bool,
     /// Functions of its first hearing that are not ready yet.
     to_prepare: usize,
+    /// Whether the registry answered when it was last asked.
+    pub(crate) answers: bool,
+    /// Revision of it that was heard of.
+    pub(crate) heard: u64,
+    /// Revision up to which everything is served.
+    pub(crate) served: u64,
+    /// Functions whose last change is not served, and those among them that could not be made ready.
+    pub(crate) pending: u64,
+    pub(crate) failing: u64,
 }
 
 impl Progress {
     fn lock(&self) -> MutexGuard<'_, Standing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        *self.lock()
     }
 
     /// What it still lacks before it should get requests. Later changes do not count: what was served before is served
@@ -191,7 +204,12 @@ impl Follower {
     /// Says how much of what the node has to have first is still missing. What fails does not hold it up.
     fn note_progress(&self, state: &State) {
         let missing = |key: &&Key| state.pending.contains_key(*key) && !state.failing.contains_key(*key);
-        self.progress.lock().to_prepare = state.first.iter().filter(missing).count();
+        let mut standing = self.progress.lock();
+        standing.to_prepare = state.first.iter().filter(missing).count();
+        standing.heard = state.heard;
+        standing.served = state.served_up_to(|_| true);
+        standing.pending = state.pending.len() as u64;
+        standing.failing = state.failing.len() as u64;
     }
 
     fn report(&self, state: &State) -> NodeReport {
@@ -213,6 +231,7 @@ impl Follower {
         let mut changes = match answer {
             Ok(changes) => changes,
             Err(error) => {
+                self.progress.lock().answers = false;
                 if failures == 0 {
                     tracing::warn!(error = format!("{error:#}"), "the registry does not answer; what is served stays");
                 }
@@ -222,6 +241,7 @@ impl Follower {
         if failures > 0 {
             tracing::info!("the registry answers again");
         }
+        self.progress.lock().answers = true;
         if changes.revision < state.heard {
             tracing::warn!(
                 heard = state.heard,

@@ -1,38 +1,19 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
+mod functions;
+mod node;
+
+pub(crate) use functions::FunctionMetrics;
+pub(crate) use node::NodeState;
+
+use functions::OfFunctions;
+use node::OfNode;
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-use wasmway_scheduler::{Failure, LoadSource, Receipt, Scheduler, WASMTIME_VERSION};
-
-/// Functions with labels of their own; what comes after them is counted under `_other`.
-const LABELLED_FUNCTIONS: usize = 2000;
-
-/// Seconds, from 50 us to 30 s.
-const SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-    10.0, 30.0,
-];
-/// Bytes, from 64 KiB to 4 GiB.
-const BYTES: &[f64] = &[
-    65_536.0,
-    262_144.0,
-    1_048_576.0,
-    4_194_304.0,
-    16_777_216.0,
-    67_108_864.0,
-    268_435_456.0,
-    1_073_741_824.0,
-    4_294_967_296.0,
-];
-
-const FUNCTION: &[&str] = &["namespace", "function"];
+use std::time::Duration;
+use wasmway_scheduler::{LoadSource, Scheduler, WASMTIME_VERSION};
 
 /// All metrics.
 pub(crate) struct Metrics {
@@ -51,38 +32,8 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     access_log_dropped: IntCounter,
+    node: OfNode,
     certificate_until: IntGaugeVec,
-    labelled: Mutex<HashSet<(String, String)>>,
-}
-
-/// What is measured of each invocation, by function.
-struct OfFunctions {
-    invocations: IntCounterVec,
-    duration: HistogramVec,
-    cpu: HistogramVec,
-    memory: HistogramVec,
-    queue: HistogramVec,
-    cold_starts: IntCounterVec,
-    outbound_requests: IntCounterVec,
-    request_bytes: IntCounterVec,
-    response_bytes: IntCounterVec,
-}
-
-/// The metrics of one function.
-pub(crate) struct FunctionMetrics {
-    namespace: String,
-    function: String,
-    ok: IntCounter,
-    invocations: IntCounterVec,
-    duration: prometheus::Histogram,
-    cpu: prometheus::Histogram,
-    memory: prometheus::Histogram,
-    queue: prometheus::Histogram,
-    cold_starts: IntCounter,
-    outbound_requests: IntCounter,
-    request_bytes: IntCounter,
-    response_bytes: IntCounter,
-    rejected: IntCounterVec,
 }
 
 impl Metrics {
@@ -146,7 +97,7 @@ impl Metrics {
                     "Lines of the access log that were left out, since it was not read fast enough.",
                 )?,
             )?,
-            labelled: Mutex::default(),
+            node: OfNode::declare(&registry)?,
             registry: registry.clone(),
         };
         let info = gauge("wasmway_build_info", "The version that runs; always 1.", &["version", "wasmtime"])?;
@@ -156,29 +107,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The metrics of a function. Past [`LABELLED_FUNCTIONS`] of them, functions share one set.
+    /// The metrics of a function.
     pub(crate) fn function(&self, namespace: &str, function: &str) -> FunctionMetrics {
-        let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (namespace.to_owned(), function.to_owned());
-        let known = labelled.contains(&key) || (labelled.len() < LABELLED_FUNCTIONS && labelled.insert(key));
-        let (namespace, function) = if known { (namespace, function) } else { ("_other", "_other") };
-        let labels = [namespace, function];
-        let of = &self.of_functions;
-        FunctionMetrics {
-            namespace: namespace.to_owned(),
-            function: function.to_owned(),
-            ok: of.invocations.with_label_values(&[namespace, function, "ok"]),
-            invocations: of.invocations.clone(),
-            duration: of.duration.with_label_values(&labels),
-            cpu: of.cpu.with_label_values(&labels),
-            memory: of.memory.with_label_values(&labels),
-            queue: of.queue.with_label_values(&labels),
-            cold_starts: of.cold_starts.with_label_values(&labels),
-            outbound_requests: of.outbound_requests.with_label_values(&labels),
-            request_bytes: of.request_bytes.with_label_values(&labels),
-            response_bytes: of.response_bytes.with_label_values(&labels),
-            rejected: self.rejected.clone(),
-        }
+        self.of_functions.of(namespace, function, &self.rejected)
+    }
+
+    /// Forgets those of a function that is gone.
+    pub(crate) fn forget(&self, namespace: &str, function: &str) {
+        self.of_functions.forget(namespace, function);
     }
 
     /// The share of the memory that is in use.
@@ -212,8 +148,9 @@ impl Metrics {
         self.connections.with_label_values(&[plane])
     }
 
-    /// The text that Prometheus scrapes, with what the scheduler knows as of now.
-    pub(crate) fn scrape(&self, scheduler: &Scheduler) -> prometheus::Result<String> {
+    /// The text that Prometheus scrapes, with what the scheduler knows as of now, and how the node stands.
+    pub(crate) fn scrape(&self, scheduler: &Scheduler, node: &NodeState) -> prometheus::Result<String> {
+        self.node.set(node);
         for usage in scheduler.usage() {
             let engine = &[usage.world.as_str()];
             self.instances.with_label_values(engine).set(usage.used.into());
@@ -227,55 +164,13 @@ impl Metrics {
             let counter = self.program_loads.with_label_values(&[label]);
             counter.inc_by(scheduler.program_loads(source).saturating_sub(counter.get()));
         }
+        self.text()
+    }
+
+    fn text(&self) -> prometheus::Result<String> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
-    }
-}
-
-impl OfFunctions {
-    fn declare(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name, help, labels| counter(registry, name, help, labels);
-        let histogram = |name, help, buckets| histogram(registry, name, help, buckets);
-        Ok(Self {
-            invocations: counter(
-                "wasmway_invocations_total",
-                "Invocations that have ended, by how.",
-                &["namespace", "function", "outcome"],
-            )?,
-            duration: histogram(
-                "wasmway_invocation_duration_seconds",
-                "Wall-clock time of an invocation, its bodies included.",
-                SECONDS,
-            )?,
-            cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
-            memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
-            queue: histogram(
-                "wasmway_invocation_queue_seconds",
-                "Time that an invocation was ready to run and waited: for its program, for the CPU.",
-                SECONDS,
-            )?,
-            outbound_requests: counter(
-                "wasmway_outbound_requests_total",
-                "Requests that functions sent to other hosts.",
-                FUNCTION,
-            )?,
-            cold_starts: counter(
-                "wasmway_cold_starts_total",
-                "Invocations whose program was not in memory.",
-                FUNCTION,
-            )?,
-            request_bytes: counter(
-                "wasmway_request_bytes_total",
-                "Bytes of request bodies that functions read.",
-                FUNCTION,
-            )?,
-            response_bytes: counter(
-                "wasmway_response_bytes_total",
-                "Bytes of response bodies that functions sent.",
-                FUNCTION,
-            )?,
-        })
     }
 }
 
@@ -287,51 +182,17 @@ fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> promet
     kept(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
-fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<HistogramVec> {
-    kept(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), FUNCTION)?)
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    kept(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?)
 }
 
 fn kept<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
-}
-
-impl FunctionMetrics {
-    /// Counts an invocation that is over.
-    pub(crate) fn observe(&self, receipt: &Receipt) {
-        match &receipt.failure {
-            Some(Failure::FunctionBusy { .. }) => return self.rejected.with_label_values(&["function-busy"]).inc(),
-            Some(Failure::NodeBusy) => return self.rejected.with_label_values(&["node-busy"]).inc(),
-            Some(failure) => {
-                let labels = [self.namespace.as_str(), self.function.as_str(), failure.outcome().as_str()];
-                self.invocations.with_label_values(&labels).inc();
-            }
-            None => self.ok.inc(),
-        }
-        self.duration.observe(receipt.wall.as_secs_f64());
-        self.cpu.observe(receipt.cpu.as_secs_f64());
-        self.memory.observe(receipt.memory_bytes as f64);
-        self.queue.observe(receipt.queued.as_secs_f64());
-        self.outbound_requests.inc_by(receipt.outbound_requests);
-        self.request_bytes.inc_by(receipt.bytes_in);
-        self.response_bytes.inc_by(receipt.bytes_out);
-        if receipt.cold {
-            self.cold_starts.inc();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn functions_past_the_cap_share_labels() {
-        let metrics = Metrics::new().unwrap();
-        for number in 0..LABELLED_FUNCTIONS {
-            metrics.function("default", &format!("f{number}"));
-        }
-        assert_eq!(metrics.function("default", "one-more").function, "_other");
-        assert_eq!(metrics.function("default", "f7").function, "f7");
-    }
 }

@@ -129,8 +129,9 @@ impl Source {
                 (used, number(&folder.join("memory.limit_in_bytes"))?)
             }
             Self::Machine(file) => {
-                let total = field(file, "MemTotal:")?;
-                (total.saturating_sub(field(file, "MemAvailable:")?), total)
+                // It counts in KiB.
+                let total = field(file, "MemTotal:")? << 10;
+                (total.saturating_sub(field(file, "MemAvailable:")? << 10), total)
             }
         };
         (limit > 0).then_some((used, limit))
@@ -179,7 +180,10 @@ mod tests {
 
     #[test]
     fn the_machine_counts_what_can_be_had() {
-        assert_eq!(used(&machine(&[MEMINFO])), [0.4]);
+        let root = machine(&[MEMINFO]);
+        assert_eq!(used(&root), [0.4]);
+        let sources = Source::all(root.path());
+        assert_eq!(sources[0].use_and_limit(), Some((400 << 10, 1000 << 10)), "in bytes");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem documents with a stable `code`.
 
+use crate::health::Check;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -45,15 +46,18 @@ pub(crate) struct Problem {
     explanation: Option<Box<Explanation>>,
 }
 
-/// What a function with `debug = true` tells the client about a failed call.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+/// What some problems say beside it.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 struct Explanation {
-    /// What the call used.
-    #[schema(required = false)]
-    used: Used,
+    /// What the call of a function with `debug = true` used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    used: Option<Used>,
     /// The end of what it wrote to standard error.
     #[serde(skip_serializing_if = "Option::is_none")]
     stderr: Option<String>,
+    /// How what the process depends on is, where it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<Vec<Check>>,
 }
 
 /// What a call used.
@@ -141,7 +145,13 @@ impl Problem {
             memory_bytes: used.memory_bytes,
             wall_us: used.wall.as_micros() as u64,
         };
-        self.explanation = Some(Box::new(Explanation { used, stderr }));
+        self.explanation = Some(Box::new(Explanation { used: Some(used), stderr, checks: None }));
+        self
+    }
+
+    /// Says what is missing.
+    pub(crate) fn with_checks(mut self, checks: Vec<Check>) -> Self {
+        self.explanation = Some(Box::new(Explanation { checks: Some(checks), ..Explanation::default() }));
         self
     }
 

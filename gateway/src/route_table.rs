@@ -51,6 +51,7 @@ pub(crate) struct RouteTable {
     by_wildcard: HashMap<String, Declared>,
     /// Those whose requests are split.
     splits: Vec<Arc<SplitBackend>>,
+    functions: usize,
     /// With a dot before it.
     domain: Option<String>,
 }
@@ -62,6 +63,7 @@ impl RouteTable {
             if let Backend::Split(split) = &backend {
                 table.splits.push(split.clone());
             }
+            table.functions += 1;
             let served = backend.leader();
             let (namespace, name) = (served.function.namespace(), served.function.name());
             let is_default = **namespace == *"default";
@@ -91,6 +93,11 @@ impl RouteTable {
     /// The function of a name in a namespace.
     pub(crate) fn named(&self, namespace: &str, name: &str) -> Option<&Backend> {
         self.by_name.get(&format!("{name}.{namespace}"))
+    }
+
+    /// How many functions there are.
+    pub(crate) fn functions(&self) -> usize {
+        self.functions
     }
 
     /// All splits.

@@ -5,16 +5,18 @@ use crate::{
     acme::Acme,
     catalog::Catalog,
     config::{Config, Role},
-    control::{self, ControlPlane, Guard, Health, Journals},
+    control::{self, ControlPlane, Guard, Journals},
     drain::Drain,
     follower::{Follower, Progress, Upstream},
     garbage,
+    health::{self, Health, StoreWatch},
     invoke::DataPlane,
     listener::{ConnectionLimits, Plane},
     metrics::Metrics,
     pace::Pace,
     pressure::{self, Pressure},
     revisions::Revisions,
+    supervisor,
     tls::Tls,
     token::Token,
     trial::{self, Court},
@@ -89,8 +91,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let open = node.metrics.connections("control");
     node.drain.track(plane(control, router, open, &config, &node.drain).serve());
     announce(folder, node.data, tls_address, address)?;
+    supervisor::serving();
 
     shutdown.await;
+    supervisor::draining();
     tracing::info!(timeout = ?config.drain_timeout, "draining: requests under way get to finish");
     if node.drain.finish(config.drain_timeout).await {
         tracing::info!("drained: every request was finished");
@@ -166,7 +170,8 @@ impl Node<'_> {
         if let Some(catalog) = &catalog {
             tokio::spawn(trial::watch(catalog.clone(), Court::Here(plane.clone()), config.node_name.clone()));
         }
-        Ok((control::router(plane, self.health(None), people, nodes), catalog))
+        let health = self.health(health::Source::Own(StoreWatch::start(plane.registry.clone())), catalog.as_ref());
+        Ok((control::router(plane, health, people, nodes), catalog))
     }
 
     /// Looks for what other processes change, and for what nobody needs any more.
@@ -215,7 +220,8 @@ impl Node<'_> {
         tokio::spawn(follower.run(state));
         let journals = Journals { catalog: Some(catalog.clone()), drain: self.drain.clone() };
         let nodes = Guard::of_nodes(token);
-        Ok((control::node_router(journals, self.health(Some(progress)), nodes), Some(catalog)))
+        let health = self.health(health::Source::Followed(progress), Some(&catalog));
+        Ok((control::node_router(journals, health, nodes), Some(catalog)))
     }
 
     /// Where functions are called, without a slash at the end.
@@ -232,12 +238,14 @@ impl Node<'_> {
         Arc::new(Catalog::new(artifacts, self.metrics.clone(), self.config))
     }
 
-    fn health(&self, progress: Option<Arc<Progress>>) -> Arc<Health> {
+    fn health(&self, source: health::Source, catalog: Option<&Arc<Catalog>>) -> Arc<Health> {
         Arc::new(Health {
             metrics: self.metrics.clone(),
             scheduler: self.scheduler.clone(),
             drain: self.drain.clone(),
-            progress,
+            source,
+            catalog: catalog.cloned(),
+            data_dir: self.config.data_dir.clone(),
         })
     }
 

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! An upload streams into `incoming`, is hashed on the way, and moves to its place by one rename after its bytes
-//! have reached the disk: under its name there is the whole artifact or nothing.
-//!
-//! With a [`Bucket`], that one holds the artifacts, and the folder copies of those that were asked for.
+//! have reached the disk: under its name there is the whole artifact or nothing. With a [`Bucket`], that one holds
+//! the artifacts, and the folder copies of those that were asked for.
 
 mod bucket;
 mod folder;
 mod upload;
+mod reach;
 
 pub use bucket::Bucket;
 use folder::{age, list_folder, remove_leftovers};

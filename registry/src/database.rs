@@ -27,7 +27,7 @@ const POSTGRES_TIMEOUTS: [(&str, &str); 3] =
 /// Where a Postgres server is, and who is asking: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with the parameters that
 /// libpq knows (`sslmode`, `sslrootcert`, ...). It never prints its password.
 #[derive(Clone)]
-pub struct PostgresUrl(PgConnectOptions);
+pub struct PostgresUrl(pub(crate) PgConnectOptions);
 
 impl FromStr for PostgresUrl {
     type Err = String;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod artifacts;
+mod backup;
 mod database;
 mod difference;
 mod digest;
@@ -14,10 +15,12 @@ mod durable;
 mod error;
 pub mod manifest;
 mod names;
+mod reach;
 mod records;
 mod registry;
 
 pub use artifacts::{Artifact, ArtifactError, ArtifactStore, Bucket, Sealed, Upload};
+pub use backup::{BackupError, BackupSummary, back_up, restore};
 pub use database::PostgresUrl;
 pub use difference::{Difference, differences};
 pub use digest::{Digest, DigestError, DigestWriter};

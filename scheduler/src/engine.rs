@@ -3,7 +3,7 @@
 //! There are two, alike but for one setting: support for the concurrent calls of WASI 0.3 costs every
 //! instance a third more CPU, so that components of WASI 0.2 have an engine without it.
 
-use crate::{WASMTIME_VERSION, component::World};
+use crate::{WASMTIME_VERSION, component::World, machine::Mappings};
 use serde::{Deserialize, Serialize};
 use std::{
     hash::{Hash, Hasher},
@@ -128,13 +128,11 @@ fn pool_settings(size: PoolSize) -> PoolingAllocationConfig {
 
 /// Mappings of the process that an instance takes: four for its place in the pool, six when it lives (its memory, its
 /// tables, its stack, and what guards them).
-const MAPPINGS_PER_INSTANCE: u64 = 10;
+pub(crate) const MAPPINGS_PER_INSTANCE: u64 = 10;
 
 /// Says so when the kernel allows fewer mappings than so many instances take: the last of them would be refused.
 pub(crate) fn look_at_mappings(instances: u32) {
-    let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count");
-    let Some(allowed) = setting.ok().and_then(|text| text.trim().parse::<u64>().ok()) else { return };
-    let wanted = u64::from(instances) * MAPPINGS_PER_INSTANCE;
+    let Some(Mappings { allowed, wanted }) = Mappings::of(instances) else { return };
     if wanted > allowed {
         tracing::warn!(
             allowed,

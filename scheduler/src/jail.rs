@@ -48,6 +48,14 @@ pub(crate) fn enter(_input: &File, _output: &File) -> Jail {
     Jail { holds: Vec::new(), lacks: vec!["landlock and seccomp: only Linux has them".into()] }
 }
 
+/// Tries the first layer on this thread, which can do nothing else afterwards.
+pub(crate) fn try_landlock() -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    return linux::deny_files_and_network();
+    #[cfg(not(target_os = "linux"))]
+    Err("only Linux has it".to_owned())
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};

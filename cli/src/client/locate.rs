@@ -20,8 +20,8 @@ pub(super) struct Target {
 
 /// What a running platform writes to `run.json`, as far as it matters here.
 #[derive(Debug, Deserialize)]
-struct Running {
-    control: Url,
+pub(crate) struct Running {
+    pub(crate) control: Url,
 }
 
 /// The control plane that is named, else the one that runs on the data directory.
@@ -52,7 +52,7 @@ fn checked(server: &Url) -> Result<Url, Failure> {
     }
 }
 
-fn running_on(data_dir: &Path) -> Result<Option<Running>, Failure> {
+pub(crate) fn running_on(data_dir: &Path) -> Result<Option<Running>, Failure> {
     let file: PathBuf = data_dir.join("run.json");
     let Some(text) = read_if_there(&file)? else {
         return Ok(None);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use crate::harness::{eventually, guest};
+use crate::harness::{Platform, eventually, guest};
 use crate::members::{Fleet, answers, ready};
 
 const HELLO: &str = "Hello from Wasmway!\n";
@@ -25,10 +25,24 @@ async fn serving(registries: usize, gateways: usize) -> Fleet {
     fleet
 }
 
+/// Waits until a process says of what it depends on that it is there, or away. It is ready either way.
+async fn says_of(platform: &Platform, dependency: &str, ok: bool) {
+    eventually(&format!("{dependency} to be {ok}"), Duration::from_secs(30), async || {
+        let ready = platform.control(Method::GET, "/readyz").await.expect(200).json();
+        let check = ready["checks"].as_array()?.iter().find(|check| check["name"] == dependency)?.clone();
+        (check["ok"] == ok && check["needed"] == false).then_some(())
+    })
+    .await;
+    let up = platform.metrics().await.value("wasmway_dependency_up", &[("dependency", dependency)]);
+    assert_eq!(up, f64::from(u8::from(ok)), "{dependency}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_are_served_while_the_database_is_away() {
     let mut fleet = serving(1, 2).await;
+    says_of(&fleet.registries[0], "database", true).await;
     fleet.postgres.stop();
+    says_of(&fleet.registries[0], "database", false).await;
     let refused = fleet.registries[0].deploy("inspect").answer().await.expect(503);
     assert_eq!(refused.json()["code"], "registry-unavailable");
     fleet.registries[0].api(Method::GET, "/functions").await.expect(503);
@@ -40,8 +54,15 @@ async fn functions_are_served_while_the_database_is_away() {
     }
 
     fleet.postgres.resume();
+    says_of(&fleet.registries[0], "database", true).await;
     fleet.registries[0].deploy("inspect").answer().await.expect(201);
     fleet.settled().await;
+    for gateway in &fleet.gateways {
+        let metrics = gateway.metrics().await;
+        let revision = fleet.nodes().await["revision"].as_f64().unwrap();
+        assert_eq!(metrics.value("wasmway_served_revision", &[]), revision);
+        assert_eq!(metrics.value("wasmway_pending_functions", &[]), 0.0);
+    }
     for gateway in &fleet.gateways {
         gateway.get("/inspect/").await.expect(200);
     }
@@ -55,6 +76,7 @@ async fn functions_are_served_while_every_registry_is_away() {
     fleet.gateways[1].start_again().await;
     ready(&fleet.gateways[1]).await;
     for gateway in &fleet.gateways {
+        says_of(gateway, "registry", false).await;
         gateway.get("/hello/").await.expect(200).expect_text(HELLO);
     }
 }
@@ -124,6 +146,7 @@ async fn what_failed_on_a_gateway_is_tried_again_after_its_restart() {
         list["nodes"][0]["failing"].to_string().contains("default/inspect").then_some(())
     })
     .await;
+    assert_eq!(fleet.gateways[0].metrics().await.value("wasmway_failing_functions", &[]), 1.0);
     fleet.registries[0].deploy("echo").answer().await.expect(201);
     eventually("the snapshot to be written", Duration::from_secs(20), async || {
         let snapshot = std::fs::read_to_string(fleet.gateways[0].folder().join("snapshot.json")).ok()?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::harness::{Platform, Wire, binary, guest};
 
 /// Everything that the control API shows, without the addresses, which are others at each start.
-async fn all(platform: &Platform) -> Value {
+pub(super) async fn all(platform: &Platform) -> Value {
     let mut shown = Vec::new();
     for namespace in ["default", "shop"] {
         let query = format!("namespace={namespace}");
@@ -25,7 +25,7 @@ async fn all(platform: &Platform) -> Value {
 }
 
 /// A platform with a history: versions, a rollback, two namespaces, a route, a deleted function.
-async fn with_history() -> Platform {
+pub(super) async fn with_history() -> Platform {
     let platform = Platform::start().await;
     platform.upload("it", guest("hello")).await;
     platform.upload("it", guest("inspect")).manifest("[env]\nV = \"2\"\n").await;
@@ -38,7 +38,7 @@ async fn with_history() -> Platform {
     platform
 }
 
-async fn answers_as_before(platform: &Platform, before: &Value) {
+pub(super) async fn answers_as_before(platform: &Platform, before: &Value) {
     assert_eq!(&all(platform).await, before);
     assert_eq!(platform.get("/it/").await.expect(200).json()["env"]["V"], "2");
     platform.get("/it.shop/").await.expect(200).expect_text("Hello from Wasmway!\n");

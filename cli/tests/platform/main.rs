@@ -1,18 +1,21 @@
 //! The whole platform: the real binary, real guests, HTTP from outside.
 //!
-//! Guests and examples must be built: `cargo xtask guests`, `cargo xtask examples`. `promtool` must be installed.
+//! Guests and examples must be built: `cargo xtask guests`, `cargo xtask examples`. Prometheus, with `promtool`, must be installed.
 
 mod access;
 mod addresses;
+mod backup;
 mod bill;
 mod bodies;
 mod calling;
+mod checkup;
 mod cli_session;
 mod client_limits;
 mod code_cache;
 mod compiling;
 mod crash_loop;
 mod deploying;
+mod documented;
 mod durability;
 mod failures;
 mod fair_cpu;
@@ -23,6 +26,7 @@ mod harness;
 mod observing;
 mod outbound;
 mod overload;
+mod prometheus;
 mod refusals;
 mod shutdown;
 mod streaming;

@@ -56,6 +56,18 @@ async fn the_metrics_of_the_contract_count_what_happened() {
         ("wasmway_deploys_total", "counter"),
         ("wasmway_http_connections", "gauge"),
         ("wasmway_build_info", "gauge"),
+        ("wasmway_throttled_total", "counter"),
+        ("wasmway_ready", "gauge"),
+        ("wasmway_dependency_up", "gauge"),
+        ("wasmway_disk_free_bytes", "gauge"),
+        ("wasmway_disk_size_bytes", "gauge"),
+        ("wasmway_functions", "gauge"),
+        ("wasmway_registry_revision", "gauge"),
+        ("wasmway_served_revision", "gauge"),
+        ("wasmway_runtime_workers", "gauge"),
+        ("wasmway_runtime_tasks", "gauge"),
+        ("wasmway_runtime_queue_tasks", "gauge"),
+        ("wasmway_runtime_busy_seconds_total", "counter"),
         ("process_resident_memory_bytes", "gauge"),
         ("process_cpu_seconds_total", "counter"),
         ("process_open_fds", "gauge"),
@@ -80,6 +92,12 @@ async fn the_metrics_of_the_contract_count_what_happened() {
     assert_eq!(metrics.value("wasmway_rejected_total", &[("reason", "unknown-function")]), 1.0);
     assert_eq!(metrics.value("wasmway_deploys_total", &[("result", "created")]), 4.0);
     assert_eq!(metrics.value("wasmway_compile_duration_seconds_count", &[]), 4.0);
+    assert_eq!(metrics.value("wasmway_ready", &[]), 1.0);
+    assert_eq!(metrics.value("wasmway_dependency_up", &[("dependency", "database")]), 1.0);
+    assert_eq!(metrics.value("wasmway_functions", &[]), 4.0);
+    assert_eq!(metrics.value("wasmway_served_revision", &[]), metrics.value("wasmway_registry_revision", &[]));
+    assert!(metrics.value("wasmway_disk_free_bytes", &[]) < metrics.value("wasmway_disk_size_bytes", &[]));
+    assert!(metrics.value("wasmway_runtime_busy_seconds_total", &[]) > 0.0);
     assert_eq!(metrics.value("wasmway_pool_slots", &[("engine", "0.2")]), 1000.0);
     assert_eq!(metrics.value("wasmway_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
 }
@@ -104,10 +122,19 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
 #[tokio::test]
 async fn it_says_that_it_lives_and_is_ready() {
     let platform = Platform::start().await;
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    for path in ["/livez", "/healthz", "/metrics"] {
         let answer = platform.control(Method::GET, path).await.expect(200);
         assert!(answer.header("content-type").unwrap().starts_with("text/plain"), "{answer}");
     }
+    platform.deploy("hello").await;
+    let ready = platform.control(Method::GET, "/readyz").await.expect(200).json();
+    assert_eq!(ready["status"], "ready");
+    let checks = ready["checks"].as_array().unwrap();
+    for (name, needed) in [("drain", true), ("catalog", true), ("database", false), ("store", false), ("disk", false)] {
+        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {ready}"));
+        assert_eq!((&check["ok"], &check["needed"]), (&true.into(), &needed.into()), "{check}");
+    }
+    assert!(checks.iter().any(|check| check["detail"] == "1 functions are served"), "{ready}");
     // They are the control plane's: on the data plane these are names of functions.
     platform.get("/healthz").await.expect_problem(404, "unknown-function", "platform");
 }

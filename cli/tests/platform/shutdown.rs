@@ -8,7 +8,9 @@ use http_body_util::BodyExt;
 use hyper::Request;
 use reqwest::Method;
 
-use crate::harness::{Platform, Wire, body_of, eventually, http1, http2, with_kept_connection, with_new_connections};
+use crate::harness::{
+    PATIENCE, Platform, Wire, body_of, eventually, http1, http2, with_kept_connection, with_new_connections,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_loses_no_request() {
@@ -113,4 +115,29 @@ async fn readiness_ends_before_requests_do() {
     looking.await.unwrap();
     assert!(unready.load(Relaxed), "it was ready to the end");
     assert_eq!(sleeping.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_service_manager_hears_of_start_life_and_end() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let started = Platform::builder().env("NOTIFY_SOCKET", path.to_str().unwrap()).env("WATCHDOG_USEC", "300000");
+    let mut platform = started.start().await;
+    let hear = async |what: &str| {
+        let mut bytes = [0; 1024];
+        loop {
+            let read = tokio::time::timeout(PATIENCE, socket.recv(&mut bytes)).await;
+            let length = read.unwrap_or_else(|_| panic!("{what} was never said")).unwrap();
+            if std::str::from_utf8(&bytes[..length]).unwrap().lines().any(|line| line == what) {
+                return;
+            }
+        }
+    };
+    hear("READY=1").await;
+    hear("WATCHDOG=1").await;
+    hear("WATCHDOG=1").await;
+    platform.process().ask_to_stop();
+    hear("STOPPING=1").await;
+    assert_eq!(platform.process_mut().ended().await.code(), Some(0));
 }

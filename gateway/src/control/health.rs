@@ -1,44 +1,48 @@
 //! Is it alive, is it ready, what does it measure.
 
-use crate::{drain::Drain, follower::Progress, metrics::Metrics, problem::Problem};
+use crate::{
+    health::{Check, Health, is_ready},
+    problem::Problem,
+};
 use axum::{
+    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
+use serde::Serialize;
 use std::sync::Arc;
-use wasmway_scheduler::Scheduler;
 
-/// What an operator looks at, of any role.
-pub(crate) struct Health {
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) scheduler: Arc<Scheduler>,
-    pub(crate) drain: Drain,
-    /// How far a node is with what the registry wants it to serve.
-    pub(crate) progress: Option<Arc<Progress>>,
+/// What a process that takes requests says of itself.
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    checks: Vec<Check>,
 }
 
-/// The process answers.
-pub(super) async fn healthz() -> &'static str {
+/// The process answers, whatever it depends on: `/livez`, and `/healthz` for those who know that name.
+pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The process takes requests: not while it drains, and a node not before it serves what it should.
+/// The process takes requests: not while it drains, and a node not before it serves what it should. What is missing
+/// beside that is told in the answer, and does not change the status.
 pub(super) async fn readyz(State(health): State<Arc<Health>>) -> Response {
-    let not_yet = |code, title, detail: String| {
-        Problem::platform(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).into_response()
+    let checks = health.checks();
+    if is_ready(&checks) {
+        return Json(Readiness { status: "ready", checks }).into_response();
+    }
+    let missing = checks.iter().find(|check| check.needed && !check.ok);
+    let (code, title) = match missing.map(|check| check.name) {
+        Some("drain") => ("draining", "Draining"),
+        _ => ("catching-up", "Catching up"),
     };
-    if health.drain.is_closing() {
-        return not_yet("draining", "Draining", "the process is about to stop".to_owned());
-    }
-    match health.progress.as_ref().and_then(|progress| progress.lacks()) {
-        Some(what) => not_yet("catching-up", "Catching up", what),
-        None => "ready\n".into_response(),
-    }
+    let detail = missing.map(|check| check.detail.clone()).unwrap_or_default();
+    Problem::platform(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with_checks(checks).into_response()
 }
 
 /// Prometheus text format, version 0.0.4.
 pub(super) async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Problem> {
-    let text = health.metrics.scrape(&health.scheduler).map_err(Problem::internal)?;
+    let text = health.scrape().map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

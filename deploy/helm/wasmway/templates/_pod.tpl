@@ -75,11 +75,11 @@ securityContext:
   {{- include "wasmway.containerSecurity" $ | nindent 2 }}
 # Alive: the process answers. An outage of the database or the registry is no reason to start it again.
 startupProbe:
-  httpGet: {path: /healthz, port: control}
+  httpGet: {path: /livez, port: control}
   periodSeconds: 2
   failureThreshold: 150
 livenessProbe:
-  httpGet: {path: /healthz, port: control}
+  httpGet: {path: /livez, port: control}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
