@@ -17,6 +17,9 @@ pub(crate) struct Function {
     /// The version of the content that was deployed; only where a deploy is answered.
     #[serde(default)]
     pub(crate) deployed_version: Option<u32>,
+    /// How long its component was compiled, if it had to be; only where a deploy is answered.
+    #[serde(default)]
+    pub(crate) compile_ms: Option<u64>,
     /// How requests are split; `None` when one version gets them all.
     #[serde(default)]
     pub(crate) traffic: Option<Traffic>,
@@ -170,12 +173,14 @@ pub(crate) struct Version {
     pub(crate) active: bool,
 }
 
-/// One line that a function wrote to its standard output or error.
+/// One line that a function wrote to its standard output or error, or that the platform wrote about one of its calls.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LogLine {
     pub(crate) time: Timestamp,
+    pub(crate) level: String,
     pub(crate) stream: String,
     pub(crate) version: u32,
+    pub(crate) request_id: String,
     pub(crate) message: String,
 }
 
@@ -190,6 +195,8 @@ pub(crate) struct InvocationList {
 pub(crate) struct InvocationRecord {
     pub(crate) time: Timestamp,
     pub(crate) request_id: String,
+    pub(crate) namespace: String,
+    pub(crate) function: String,
     pub(crate) version: u32,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -204,6 +211,10 @@ pub(crate) struct InvocationRecord {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) outbound_requests: u64,
+    pub(crate) outbound_bytes: u64,
+    /// The node that ran it; only where one call is asked for.
+    #[serde(default)]
+    pub(crate) node: Option<String>,
     /// Why it failed.
     #[serde(default)]
     pub(crate) error: Option<String>,

@@ -46,11 +46,16 @@ pub(crate) fn table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>
 }
 
 /// Prints a name and a value a line.
-pub(crate) fn fields(rows: impl IntoIterator<Item = (&'static str, String)>) -> Result<(), Failure> {
+pub(crate) fn fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Result<(), Failure> {
+    line(rows(fields))
+}
+
+/// A name and a value a line.
+pub(crate) fn rows(fields: impl IntoIterator<Item = (impl Into<String>, String)>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_rows(rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
-    line(without_padding(&mut table))
+    table.add_rows(fields.into_iter().map(|(name, value)| vec![name.into(), value]));
+    without_padding(&mut table)
 }
 
 fn without_padding(table: &mut Table) -> String {

@@ -4,6 +4,9 @@ mod example;
 mod logging;
 mod shutdown;
 
+pub(crate) use example::started;
+pub(crate) use shutdown::requested;
+
 use anyhow::{Context, anyhow};
 use wasmway_gateway::{AccessLogForm, Role, Stores};
 
@@ -75,7 +78,7 @@ async fn serve(
 }
 
 /// The gateway's view of the settings.
-fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
+pub(crate) fn config(role: Role, settings: Settings, access_log: AccessLogForm) -> wasmway_gateway::Config {
     let node_name = settings.node_name.unwrap_or_else(|| format!("{}:{}", host_name(), settings.listen.port()));
     wasmway_gateway::Config {
         role,

@@ -29,6 +29,7 @@ pub(crate) struct Catalog {
     domain: Option<String>,
     outbound_allow_private: bool,
     log_lines: usize,
+    node_name: Arc<str>,
     /// Components that another process has stored and this one has yet to fetch.
     missing: std::sync::Mutex<HashSet<Digest>>,
     /// Held while a new table is made, so that an older state never replaces a newer one.
@@ -59,6 +60,7 @@ impl Catalog {
             domain: config.domain.clone(),
             outbound_allow_private: config.outbound_allow_private,
             log_lines: config.log_lines,
+            node_name: config.node_name.as_str().into(),
             missing: std::sync::Mutex::default(),
             state: Mutex::default(),
         }
@@ -164,7 +166,7 @@ impl Catalog {
     /// they count.
     fn backend(&self, function: &registry::Function, before: Option<&Backend>) -> Option<Backend> {
         let journal = before.map(|before| before.leader().journal.clone());
-        let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
+        let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines, self.node_name.clone())));
         let serve = |version: &VersionRecord| {
             // Of the same number it is another one when the registry was set back in between.
             let is_same = |served: &&Arc<Served>| {

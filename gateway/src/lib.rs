@@ -18,6 +18,7 @@ mod forwarding;
 mod invoke;
 mod journal;
 mod listener;
+mod log_line;
 mod metrics;
 mod newcomers;
 mod pace;

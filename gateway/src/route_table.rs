@@ -79,6 +79,13 @@ impl RouteTable {
         self.by_name.get(&format!("{name}.{namespace}"))
     }
 
+    /// All functions of a namespace, in no order.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Backend> {
+        // Each is there by its full name, and some once more by a short one, which has no dot.
+        let full = self.by_name.iter().filter(|(name, _)| name.contains('.'));
+        full.map(|(_, backend)| backend).filter(move |backend| **backend.leader().function.namespace() == *namespace)
+    }
+
     /// All splits.
     pub(crate) fn splits(&self) -> &[Arc<SplitBackend>] {
         &self.splits

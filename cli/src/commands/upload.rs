@@ -18,16 +18,16 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 
 /// A component that is being sent.
-pub(super) struct Upload {
-    pub(super) body: Body,
+pub(crate) struct Upload {
+    pub(crate) body: Body,
     /// Length of the body, in bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// Shows the bytes sent, then that the platform is compiling; nothing where standard error is no terminal.
-    pub(super) progress: ProgressBar,
+    pub(crate) progress: ProgressBar,
 }
 
 impl Upload {
-    pub(super) async fn open(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(file: &Path) -> anyhow::Result<Self> {
         let cannot_read = || format!("cannot read {}", file.display());
         let opened = File::open(file).await.with_context(cannot_read)?;
         let length = opened.metadata().await.with_context(cannot_read)?.len();

@@ -92,7 +92,7 @@ fn served(declared: &Declared, metrics: &Metrics) -> Served {
             Vec::new(),
             outbound,
         ),
-        journal: Arc::new(Journal::new(1)),
+        journal: Arc::new(Journal::new(1, "node".into())),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         metrics: metrics.function(declared.namespace, declared.name),
         debug: false,
