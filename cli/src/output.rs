@@ -72,7 +72,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// A length of time in the unit that suits it, `1.25ms`.
 pub(crate) fn time(us: u64) -> String {
-    format!("{:.2?}", Duration::from_micros(us))
+    if us == 0 { "0".to_owned() } else { format!("{:.2?}", Duration::from_micros(us)) }
 }
 
 /// How long ago that was, `3 minutes ago`.

@@ -90,19 +90,15 @@ fn timeline(call: &InvocationRecord, log: &[LogLine]) -> Vec<(String, String)> {
     let at = |time: Timestamp| time.duration_since(call.time).as_micros().max(0) as u64;
     let start = if call.cold { "cold: its program was loaded first" } else { "its program was loaded" };
     let mut events = vec![(0, format!("the request came ({start})"))];
-    // The cause has a section of its own.
-    let said = |line: &LogLine| match line.stream.as_str() {
-        "platform" => line.message.lines().next().unwrap_or_default().to_owned(),
-        _ => line.message.clone(),
-    };
-    events.extend(log.iter().map(|line| (at(line.time), format!("{}  {}", line.stream, said(line)))));
+    // What the platform says of the end is the cause, which has a section of its own.
+    let printed = log.iter().filter(|line| line.stream != "platform");
+    events.extend(printed.map(|line| (at(line.time), format!("{}  {}", line.stream, line.message))));
     let waited = output::time(call.queued_us);
     let sent = output::size(call.bytes_out);
     events.push((
         call.wall_us,
         format!("the end: {}; {waited} of it were spent waiting, {sent} were sent", call.outcome),
     ));
-    // Stable: what happened at one moment stays as it is. What the platform says of the end is said right after it.
     events.sort_by_key(|(us, _)| *us);
     events.into_iter().map(|(us, what)| (format!("+{}", output::time(us)), what)).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use anyhow::{Context, bail};
 use notify::event::EventKind;
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::ignored::{self, Ignored};
 use super::seen::{Seen, Since};
@@ -29,8 +30,14 @@ const GATHERED_MAX: usize = 10_000;
 /// Folders that are watched at most.
 const FOLDERS_MAX: usize = 10_000;
 
-/// Builds in a row that changed something from which on a project is restless.
+/// A change that comes so soon after a build was most likely made by it.
+const SOON: Duration = Duration::from_millis(200);
+
+/// Such changes in a row from which on a project is restless.
 const RESTLESS: u32 = 3;
+
+/// How long a restless project waits before the next build.
+const REST: Duration = Duration::from_secs(1);
 
 /// Watches a project.
 pub(super) struct Watcher {
@@ -46,10 +53,15 @@ pub(super) struct Watcher {
     product: Option<PathBuf>,
     /// Files that count whatever else is said of them.
     always: Vec<PathBuf>,
+    /// Where our own output goes: each line of it would be a change.
+    outputs: Vec<FileId>,
     /// What has changed during a build and was no reason to give it up.
     left: Vec<PathBuf>,
     restless: u32,
 }
+
+/// A file, whatever it is called: device and inode.
+type FileId = (u64, u64);
 
 /// What the watching thread hands over.
 #[derive(Default)]
@@ -81,6 +93,7 @@ impl Watcher {
             seen: Seen::default(),
             product: None,
             always: Vec::new(),
+            outputs: ["/dev/stdout", "/dev/stderr"].into_iter().filter_map(|it| id(Path::new(it))).collect(),
             left: Vec::new(),
             restless: 0,
             root: root.clone(),
@@ -106,19 +119,17 @@ impl Watcher {
         Ok(())
     }
 
-    /// The next change.
+    /// The next change, after a build.
     pub(super) async fn change(&mut self) -> anyhow::Result<Vec<PathBuf>> {
-        if !self.left.is_empty() {
-            self.restless += 1;
-            return Ok(std::mem::take(&mut self.left));
-        }
-        self.restless = 0;
-        loop {
+        let built = Instant::now();
+        while self.left.is_empty() {
             self.gather().await?;
-            if !self.left.is_empty() {
-                return Ok(std::mem::take(&mut self.left));
-            }
         }
+        self.restless = if built.elapsed() < SOON { self.restless + 1 } else { 0 };
+        if self.restless > RESTLESS {
+            sleep(REST).await;
+        }
+        Ok(std::mem::take(&mut self.left))
     }
 
     /// A change that makes a build useless that is under way. A file that is new is none: most often it is the build's own.
@@ -127,7 +138,7 @@ impl Watcher {
         Ok(std::mem::take(&mut self.left))
     }
 
-    /// Whether build after build changes what it is made from.
+    /// Whether, as it has just turned out, build after build changes what it is made from.
     pub(super) fn is_restless(&self) -> bool {
         self.restless == RESTLESS
     }
@@ -180,7 +191,12 @@ impl Watcher {
             return true;
         }
         let is_product = self.product.as_deref() == Some(path);
-        self.whole && !is_product && path.starts_with(&self.root) && !self.ignored.names(path, path.is_dir())
+        let is_output = id(path).is_some_and(|id| self.outputs.contains(&id));
+        self.whole
+            && !is_product
+            && !is_output
+            && path.starts_with(&self.root)
+            && !self.ignored.names(path, path.is_dir())
     }
 
     /// Reads all rules again, and watches what they leave over.
@@ -235,6 +251,11 @@ impl Watcher {
         };
         Ok(())
     }
+}
+
+fn id(path: &Path) -> Option<FileId> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn is_gone(error: &notify::Error) -> bool {

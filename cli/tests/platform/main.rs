@@ -7,12 +7,14 @@ mod addresses;
 mod bill;
 mod bodies;
 mod calling;
+mod cli_calls;
 mod cli_session;
 mod client_limits;
 mod code_cache;
 mod compiling;
 mod crash_loop;
 mod deploying;
+mod dev;
 mod durability;
 mod failures;
 mod fair_cpu;
@@ -20,6 +22,7 @@ mod function_limits;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "each of the targets that share it uses a part of it")]
 mod harness;
+mod log_filters;
 mod observing;
 mod outbound;
 mod overload;
