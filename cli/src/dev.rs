@@ -35,7 +35,9 @@ use watch::Watcher;
 /// Runs the platform of `wasmway up` with the limits of production, builds the project by the [build] command of its
 /// wasmway.toml, deploys it, and does so again when a file of it changes. What .gitignore names is not watched. The
 /// function's output and a line for each request are printed. A build that fails leaves the version before in place.
-/// On loopback the control plane asks for no token.
+///
+/// On loopback the control plane asks for no token. What is deployed is kept in .wasmway/ of the project, which is emptied
+/// at a start that finds more than 2 GiB in it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  wasmway dev\n  wasmway dev my-project/ --listen 127.0.0.1:3000\n  wasmway dev hello.wasm"

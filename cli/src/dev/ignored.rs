@@ -40,12 +40,14 @@ impl Ignored {
         Ok(ignored)
     }
 
-    /// Adds the rules that a folder has, if it has any. Those of folders around it must be there already.
+    /// Adds the rules that a folder has, if it has any, in the place of those that it had before.
     pub(super) fn add(&mut self, folder: &Path) {
+        self.named.retain(|rules| rules.path() != folder);
         let file = folder.join(FILE);
         if file.is_file() {
             // A line that is no pattern is passed over, as git does.
             self.named.push(Gitignore::new(file).0);
+            self.named.sort_by_key(|rules| rules.path().components().count());
         }
     }
 
@@ -81,8 +83,9 @@ mod tests {
         fs::write(root.join(FILE), "/out\n!keep.log\n").unwrap();
         fs::write(root.join("web").join(FILE), "dist/\n").unwrap();
         let mut ignored = Ignored::around(&root).unwrap();
-        ignored.add(&root);
-        ignored.add(&root.join("web"));
+        for folder in ["web", "", "web", ""] {
+            ignored.add(&root.join(folder));
+        }
         for (path, expected) in [
             ("src/main.rs", false),
             ("a.log", true),
