@@ -35,17 +35,25 @@ impl Upload {
             ProgressStyle::with_template("uploading {bar:30} {binary_bytes}/{binary_total_bytes}")
                 .context("the progress bar's template is wrong")?,
         );
-        let body = Body::wrap_stream(counted(opened, progress.clone(), length));
+        let spinner =
+            ProgressStyle::with_template("{spinner} {msg} {elapsed}").context("the spinner's template is wrong")?;
+        let body = Body::wrap_stream(counted(opened, progress.clone(), length, spinner));
         Ok(Self { body, length, progress })
     }
 }
 
-fn counted(file: File, progress: ProgressBar, length: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
+fn counted(
+    file: File,
+    progress: ProgressBar,
+    length: u64,
+    spinner: ProgressStyle,
+) -> impl Stream<Item = std::io::Result<Bytes>> {
     ReaderStream::with_capacity(file, CHUNK_BYTES).inspect_ok(move |chunk| {
         progress.inc(chunk.len() as u64);
         if progress.position() >= length {
-            progress.set_style(ProgressStyle::default_spinner());
+            progress.set_style(spinner.clone());
             progress.set_message("compiling");
+            progress.reset_elapsed();
             progress.enable_steady_tick(TICK);
         }
     })
