@@ -20,6 +20,9 @@ pub(crate) struct Function {
     /// Where that version alone is called; only where a deploy is answered.
     #[serde(default)]
     pub(crate) preview_url: Option<String>,
+    /// How long its component was compiled, if it had to be; only where a deploy is answered.
+    #[serde(default)]
+    pub(crate) compile_ms: Option<u64>,
     /// How requests are split; `None` when one version gets them all.
     #[serde(default)]
     pub(crate) traffic: Option<Traffic>,
@@ -176,12 +179,14 @@ pub(crate) struct Version {
     pub(crate) preview_url: Option<String>,
 }
 
-/// One line that a function wrote to its standard output or error.
+/// One line that a function wrote to its standard output or error, or that the platform wrote about one of its calls.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LogLine {
     pub(crate) time: Timestamp,
+    pub(crate) level: String,
     pub(crate) stream: String,
     pub(crate) version: u32,
+    pub(crate) request_id: String,
     pub(crate) message: String,
 }
 
@@ -196,6 +201,8 @@ pub(crate) struct InvocationList {
 pub(crate) struct InvocationRecord {
     pub(crate) time: Timestamp,
     pub(crate) request_id: String,
+    pub(crate) namespace: String,
+    pub(crate) function: String,
     pub(crate) version: u32,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -210,6 +217,10 @@ pub(crate) struct InvocationRecord {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) outbound_requests: u64,
+    pub(crate) outbound_bytes: u64,
+    /// The node that ran it; only where one call is asked for.
+    #[serde(default)]
+    pub(crate) node: Option<String>,
     /// Why it failed.
     #[serde(default)]
     pub(crate) error: Option<String>,

@@ -8,6 +8,7 @@ use url::Url;
 use wasmway_registry::Namespace;
 
 use crate::commands;
+use crate::dev;
 use crate::output::Format;
 use crate::settings::{self, DataDir, Resolved, ServerArguments};
 
@@ -52,6 +53,7 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Up(Box<UpArguments>),
+    Dev(Box<dev::Dev>),
     Registry(Box<RegistryArguments>),
     Gateway(Box<GatewayArguments>),
     Deploy(commands::deploy::Deploy),
@@ -65,6 +67,7 @@ pub(crate) enum Verb {
     Delete(commands::delete::Delete),
     Logs(commands::logs::Logs),
     Invocations(commands::invocations::Invocations),
+    Trace(commands::trace::Trace),
     Nodes(commands::nodes::Nodes),
     Namespaces(commands::namespace::Namespaces),
     Quota(commands::namespace::SetQuota),
@@ -75,6 +78,7 @@ pub(crate) enum Verb {
     Restore(commands::backup::Restore),
     Config(commands::config::Config),
     Completions(commands::completions::Completions),
+    Man(commands::man::Man),
     /// Compiles one component, fed by the server that started it
     #[command(hide = true)]
     CompileWorker,

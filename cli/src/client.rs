@@ -44,6 +44,11 @@ impl Client {
         })
     }
 
+    /// The control plane.
+    pub(crate) fn server(&self) -> &Url {
+        &self.server
+    }
+
     /// A request about all functions of the namespace.
     pub(crate) fn functions(&self, method: Method) -> RequestBuilder {
         self.request(method, "api/v1/functions")

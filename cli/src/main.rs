@@ -4,6 +4,7 @@ mod api;
 mod cli;
 mod client;
 mod commands;
+mod dev;
 mod failure;
 mod output;
 mod project;
@@ -38,6 +39,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
     let Invocation { cli: Cli { globals, verb }, settings } = invocation;
     let done = match verb {
         Verb::Up(arguments) => up::run(*arguments, &globals),
+        Verb::Dev(arguments) => dev::run(*arguments, &settings, &globals),
         Verb::Registry(arguments) => up::registry(arguments.server),
         Verb::Gateway(arguments) => up::gateway(arguments.server),
         Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
@@ -46,6 +48,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Backup(arguments) => block_on(commands::backup::run(arguments, &globals)),
         Verb::Restore(arguments) => block_on(commands::backup::back(arguments, &globals)),
         Verb::Completions(arguments) => commands::completions::run(arguments),
+        Verb::Man(arguments) => commands::man::run(&arguments),
         Verb::Deploy(arguments) => block_on(commands::deploy::run(arguments, &globals)),
         Verb::List(arguments) => block_on(commands::list::run(arguments, &globals)),
         Verb::Show(arguments) => block_on(commands::show::run(arguments, &globals)),
@@ -62,6 +65,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Delete(arguments) => block_on(commands::delete::run(arguments, &globals)),
         Verb::Logs(arguments) => block_on(commands::logs::run(arguments, &globals)),
         Verb::Invocations(arguments) => block_on(commands::invocations::run(arguments, &globals)),
+        Verb::Trace(arguments) => block_on(commands::trace::run(arguments, &globals)),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

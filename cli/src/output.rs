@@ -46,11 +46,16 @@ pub(crate) fn table(headers: &[&str], rows: impl IntoIterator<Item = Vec<String>
 }
 
 /// Prints a name and a value a line.
-pub(crate) fn fields(rows: impl IntoIterator<Item = (&'static str, String)>) -> Result<(), Failure> {
+pub(crate) fn fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> Result<(), Failure> {
+    line(rows(fields))
+}
+
+/// A name and a value a line.
+pub(crate) fn rows(fields: impl IntoIterator<Item = (impl Into<String>, String)>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_rows(rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
-    line(without_padding(&mut table))
+    table.add_rows(fields.into_iter().map(|(name, value)| vec![name.into(), value]));
+    without_padding(&mut table)
 }
 
 fn without_padding(table: &mut Table) -> String {
@@ -67,7 +72,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// A length of time in the unit that suits it, `1.25ms`.
 pub(crate) fn time(us: u64) -> String {
-    format!("{:.2?}", Duration::from_micros(us))
+    if us == 0 { "0".to_owned() } else { format!("{:.2?}", Duration::from_micros(us)) }
 }
 
 /// How long ago that was, `3 minutes ago`.

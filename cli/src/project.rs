@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use wasmway_registry::{FunctionName, Manifest};
 
-const MANIFEST_FILE: &str = "wasmway.toml";
+pub(crate) const MANIFEST_FILE: &str = "wasmway.toml";
 
 /// A component to deploy.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Project {
 }
 
 impl ProjectManifest {
-    fn read(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let manifest = Manifest::from_toml(&text).with_context(|| format!("{} cannot be used", file.display()))?;
         Ok(Self { text, manifest })

@@ -3,7 +3,7 @@
 //! A value comes from the flag, else from the environment, else from the file that `--config` names, else from the
 //! default. Flag, variable and key of one setting have one name: `--max-upload`, `WASMWAY_MAX_UPLOAD`, `max-upload`.
 
-mod default_dir;
+pub(crate) mod default_dir;
 mod file;
 mod origin;
 mod reading;

@@ -4,6 +4,9 @@ mod example;
 mod logging;
 mod shutdown;
 
+pub(crate) use example::started;
+pub(crate) use shutdown::requested;
+
 use anyhow::{Context, anyhow};
 use wasmway_gateway::{AccessLogForm, Role, Stores};
 

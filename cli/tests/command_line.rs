@@ -28,8 +28,9 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &["up"],
+        &["dev"],
         &["deploy"],
         &["list"],
         &["show"],
@@ -39,7 +40,9 @@ fn every_command_explains_itself_with_an_example() {
         &["delete"],
         &["logs"],
         &["config", "show"],
+        &["trace"],
         &["completions"],
+        &["man"],
         &[],
     ];
     for command in commands {
@@ -52,7 +55,7 @@ fn every_command_explains_itself_with_an_example() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 11] = [
         &[],
         &["fly"],
         &["show"],
@@ -61,6 +64,9 @@ fn wrong_usage_ends_with_2() {
         &["list", "-n", "-x"],
         &["deploy", "a.wasm", "--nmae", "a"],
         &["list", "--server", "localhost:8081"],
+        &["logs", "hello", "--level", "loud"],
+        &["invoke", "hello", "--repeat", "0"],
+        &["invoke", "hello", "--repeat", "2", "--receipt"],
     ];
     for arguments in wrong {
         let output = run(arguments);
@@ -76,6 +82,22 @@ fn completions_are_made_for_every_shell() {
         assert_eq!(output.status.code(), Some(0), "{shell}");
         assert!(stdout(&output).contains("rollback"), "{shell}");
     }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let home = tempfile::tempdir().unwrap();
+    let output = wasmway(home.path()).args(["man", "pages/man1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let page = |name: &str| fs::read_to_string(home.path().join("pages/man1").join(name)).unwrap();
+    assert!(page("wasmway.1").contains("wasmway\\-trace(1)"), "{}", page("wasmway.1"));
+    assert!(page("wasmway-dev.1").contains(".wasmway"), "{}", page("wasmway-dev.1"));
+    let here = home.path().display().to_string();
+    for entry in fs::read_dir(home.path().join("pages/man1")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(!fs::read_to_string(&path).unwrap().contains(&here), "{} tells where it was made", path.display());
+    }
+    assert!(!home.path().join("pages/man1/wasmway-compile-worker.1").exists());
 }
 
 #[test]

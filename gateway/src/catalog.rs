@@ -32,6 +32,7 @@ pub(crate) struct Catalog {
     domain: Option<String>,
     outbound_allow_private: bool,
     log_lines: usize,
+    node_name: Arc<str>,
     /// Components that another process has stored and this one has yet to fetch.
     missing: std::sync::Mutex<HashSet<Digest>>,
     /// Up to which the registry's changes are served.
@@ -64,6 +65,7 @@ impl Catalog {
             domain: config.domain.clone(),
             outbound_allow_private: config.outbound_allow_private,
             log_lines: config.log_lines,
+            node_name: config.node_name.as_str().into(),
             missing: std::sync::Mutex::default(),
             revision: AtomicU64::default(),
             state: Mutex::default(),
@@ -182,7 +184,7 @@ impl Catalog {
     /// they count.
     fn published(&self, function: &registry::Function, before: Option<&Published>) -> Option<Published> {
         let journal = before.map(|before| before.backend.leader().journal.clone());
-        let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines)));
+        let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines, self.node_name.clone())));
         let serve = |version: &VersionRecord| {
             // Of the same number it is another one when the registry was set back in between.
             let is_same = |served: &&Arc<Served>| {

@@ -128,6 +128,7 @@ fn observing(journals: Journals) -> OpenApiRouter {
         .routes(routes!(logs::lines))
         .routes(routes!(logs::invocations))
         .routes(routes!(logs::invocation))
+        .routes(routes!(logs::find))
         .with_state(journals)
 }
 

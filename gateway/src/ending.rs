@@ -3,6 +3,7 @@
 use crate::{
     access_log::AccessLog,
     journal::{InvocationDetail, InvocationRecord, RequestLog},
+    log_line::Stream,
     pace::Verdict,
     problem::Problem,
     trial::Tally,
@@ -71,7 +72,7 @@ impl Ending {
             error: cause,
         };
         let stderr = record.error.as_ref().and_then(|_| log.stderr_end());
-        let detail = Arc::new(InvocationDetail { record, stderr });
+        let detail = Arc::new(InvocationDetail { record, node: log.served.journal.node().clone(), stderr });
         // What was turned away did not run: it must not push what did out of the journal.
         if outcome != Outcome::Rejected {
             log.served.journal.record(detail.clone());
@@ -93,7 +94,7 @@ fn explain(log: &RequestLog, cause: &str, outcome: Outcome) {
                 "the platform failed a call"
             );
         }
-        Blame::Function => log.write("platform", cause),
+        Blame::Function => log.write(Stream::Platform, cause),
     }
 }
 

@@ -1,6 +1,13 @@
 //! What a function printed and how its calls went, lately: bounded, in memory.
 
-use crate::{request_id::RequestId, route_table::Served};
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::{
+    log_line::{LogLine, Stream, Wanted},
+    request_id::RequestId,
+    route_table::Served,
+};
 use http::Method;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -11,21 +18,6 @@ use std::{
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 use wasmway_scheduler::{Blame, Function, LogSink, Outcome, OutputStream};
-
-/// One line of a function's log.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct LogLine {
-    /// When it was written (RFC 3339).
-    #[schema(value_type = String, format = DateTime)]
-    pub(crate) time: Timestamp,
-    /// `stdout`, `stderr`, or `platform` for what the platform says about a call.
-    pub(crate) stream: &'static str,
-    pub(crate) namespace: String,
-    pub(crate) function: String,
-    pub(crate) version: u32,
-    pub(crate) request_id: String,
-    pub(crate) message: String,
-}
 
 /// One call of a function, with what it used.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -78,6 +70,10 @@ pub(crate) struct InvocationRecord {
 pub(crate) struct InvocationDetail {
     #[serde(flatten)]
     pub(crate) record: InvocationRecord,
+    /// The node that ran it.
+    #[serde(serialize_with = "name")]
+    #[schema(value_type = String)]
+    pub(crate) node: Arc<str>,
     /// The end of what it wrote to standard error; absent after a good end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stderr: Option<String>,
@@ -112,6 +108,8 @@ const FOLLOW_LINES: usize = 1024;
 /// The latest lines and calls of one function, over its versions.
 pub(crate) struct Journal {
     lines_kept: usize,
+    /// The node that keeps it.
+    node: Arc<str>,
     recent: Mutex<Recent>,
 }
 
@@ -128,8 +126,13 @@ struct Recent {
 }
 
 impl Journal {
-    pub(crate) fn new(lines_kept: usize) -> Self {
-        Self { lines_kept, recent: Mutex::default() }
+    pub(crate) fn new(lines_kept: usize, node: Arc<str>) -> Self {
+        Self { lines_kept, node, recent: Mutex::default() }
+    }
+
+    /// The name of the node that keeps it.
+    pub(crate) fn node(&self) -> &Arc<str> {
+        &self.node
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
@@ -176,12 +179,18 @@ impl Journal {
         newest_first.find(|invocation| invocation.record.request_id.as_str() == request_id).cloned()
     }
 
-    /// The latest `tail` lines, oldest first, and what comes after them.
-    pub(crate) fn follow(&self, tail: usize) -> (Vec<Arc<LogLine>>, broadcast::Receiver<Arc<LogLine>>) {
+    /// The latest `tail` of the lines that are wanted, oldest first, and all that come after them, wanted or not.
+    pub(crate) fn follow(
+        &self,
+        tail: usize,
+        wanted: &Wanted,
+    ) -> (Vec<Arc<LogLine>>, broadcast::Receiver<Arc<LogLine>>) {
         let mut recent = self.recent();
         let live = recent.live.get_or_insert_with(|| broadcast::Sender::new(FOLLOW_LINES)).subscribe();
-        let skipped = recent.lines.len().saturating_sub(tail);
-        (recent.lines.iter().skip(skipped).cloned().collect(), live)
+        let newest_first = recent.lines.iter().rev().filter(|line| wanted.takes(line)).take(tail);
+        let mut lines: Vec<_> = newest_first.cloned().collect();
+        lines.reverse();
+        (lines, live)
     }
 
     /// The latest calls, newest first, and behind them the latest failed ones of before.
@@ -217,10 +226,12 @@ impl RequestLog {
         Some(self.stderr().clone()).filter(|text| !text.is_empty())
     }
 
-    pub(crate) fn write(&self, stream: &'static str, message: &str) {
+    pub(crate) fn write(&self, stream: Stream, message: &str) {
         let line = LogLine {
             time: Timestamp::now(),
+            level: stream.level(),
             stream,
+            node: self.served.journal.node.clone(),
             namespace: self.function().namespace().to_string(),
             function: self.function().name().to_string(),
             version: self.function().version(),
@@ -233,7 +244,7 @@ impl RequestLog {
             function = line.function,
             version = line.version,
             request_id = line.request_id,
-            stream,
+            stream = stream.as_str(),
             "{message}"
         );
         self.served.journal.append(line);
@@ -245,7 +256,7 @@ impl LogSink for RequestLog {
         if stream == OutputStream::Stderr {
             keep_end(&mut self.stderr(), text);
         }
-        self.write(stream.as_str(), text);
+        self.write(stream.into(), text);
     }
 }
 
@@ -267,133 +278,4 @@ fn method_name<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S
 
 fn outcome_name<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(outcome.as_str())
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn call(id: &str, outcome: Outcome) -> Arc<InvocationDetail> {
-        let record = InvocationRecord {
-            time: Timestamp::UNIX_EPOCH,
-            request_id: id.into(),
-            namespace: "default".into(),
-            function: "f".into(),
-            version: 1,
-            method: Method::GET,
-            path: "/".into(),
-            status: 200,
-            outcome,
-            cpu_us: 0,
-            memory_bytes: 0,
-            wall_us: 0,
-            queued_us: 0,
-            cold: false,
-            bytes_in: 0,
-            bytes_out: 0,
-            outbound_requests: 0,
-            outbound_bytes: 0,
-            error: None,
-        };
-        Arc::new(InvocationDetail { record, stderr: None })
-    }
-
-    #[test]
-    fn a_failure_is_found_after_a_flood_of_good_calls() {
-        let journal = Journal::new(1);
-        journal.record(call("failed", Outcome::Trap));
-        for number in 0..10 * INVOCATIONS {
-            journal.record(call(&format!("good-{number}"), Outcome::Ok));
-        }
-        assert!(journal.invocation("failed").is_some());
-        assert!(journal.invocation("good-0").is_none(), "the rings are bounded");
-        let listed = journal.invocations();
-        assert_eq!(listed.len(), INVOCATIONS + 1);
-        assert_eq!(listed[INVOCATIONS].record.request_id.as_str(), "failed", "newest first");
-
-        for number in 0..10 * INVOCATIONS {
-            journal.record(call(&format!("failed-{number}"), Outcome::CpuLimit));
-        }
-        assert!(journal.invocation("failed").is_none(), "this ring too");
-        assert_eq!(journal.invocations().len(), INVOCATIONS + FAILURES);
-    }
-
-    #[test]
-    fn calls_that_say_much_are_fewer() {
-        let journal = Journal::new(1);
-        for number in 0..INVOCATIONS {
-            let mut call = (*call(&format!("{number}"), Outcome::Trap)).clone();
-            call.stderr = Some("x".repeat(CAUSES_BYTES / 10));
-            journal.record(Arc::new(call));
-        }
-        let kept = journal.invocations();
-        assert_eq!(kept.len(), 10);
-        assert_eq!(kept[0].record.request_id.as_str(), (INVOCATIONS - 1).to_string(), "the latest are kept");
-    }
-
-    #[test]
-    fn of_one_id_the_latest_call_is_found() {
-        let journal = Journal::new(1);
-        journal.record(call("same", Outcome::Trap));
-        journal.record(call("same", Outcome::Ok));
-        assert_eq!(journal.invocation("same").map(|found| found.record.outcome), Some(Outcome::Ok));
-    }
-
-    #[test]
-    fn keeps_the_end_of_a_text() {
-        let mut text = String::new();
-        for _ in 0..1000 {
-            keep_end(&mut text, "äöü");
-        }
-        keep_end(&mut text, "last");
-        assert!(text.len() <= STDERR_BYTES && text.ends_with("ü\nlast\n"), "{text}");
-    }
-
-    fn line(message: &str) -> LogLine {
-        LogLine {
-            time: Timestamp::UNIX_EPOCH,
-            stream: "stdout",
-            namespace: "default".into(),
-            function: "f".into(),
-            version: 1,
-            request_id: "r".into(),
-            message: message.into(),
-        }
-    }
-
-    fn kept(journal: &Journal, tail: usize) -> Vec<String> {
-        journal.follow(tail).0.iter().map(|line| line.message.clone()).collect()
-    }
-
-    #[test]
-    fn keeps_the_latest_lines() {
-        let journal = Journal::new(3);
-        for message in ["a", "b", "c", "d"] {
-            journal.append(line(message));
-        }
-        assert_eq!(kept(&journal, 10), ["b", "c", "d"]);
-        assert_eq!(kept(&journal, 1), ["d"]);
-    }
-
-    #[test]
-    fn keeps_a_bounded_number_of_bytes() {
-        let journal = Journal::new(1_000_000);
-        for _ in 0..10 {
-            journal.append(line(&"x".repeat(LOG_BYTES / 4)));
-        }
-        assert_eq!(kept(&journal, 100).len(), 4);
-    }
-
-    #[test]
-    fn a_follower_misses_nothing_and_sees_nothing_twice() {
-        let journal = Journal::new(10);
-        journal.append(line("before"));
-        let (tail, mut live) = journal.follow(10);
-        journal.append(line("after"));
-        assert_eq!(tail.len(), 1);
-        assert_eq!(live.try_recv().unwrap().message, "after");
-        drop(live);
-        journal.append(line("unheard"));
-        assert!(journal.recent().live.is_none(), "it costs nothing when nobody follows");
-    }
 }

@@ -24,6 +24,7 @@ mod health;
 mod invoke;
 mod journal;
 mod listener;
+mod log_line;
 mod metrics;
 mod newcomers;
 mod pace;

@@ -1,5 +1,6 @@
 //! Finds the control plane to talk to, and the token that it asks for.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,11 @@ use anyhow::Context;
 use serde::Deserialize;
 use url::Url;
 
+use super::is_loopback;
 use crate::cli::Globals;
+use crate::dev;
 use crate::failure::Failure;
+use crate::settings::default_dir;
 
 /// A control plane, and the token to show to it if there is one.
 #[derive(Debug, PartialEq)]
@@ -28,12 +32,11 @@ pub(crate) struct Running {
 ///
 /// The data directory's own token goes to the platform that runs there and to nobody else, whatever `--server` says.
 pub(super) fn control_plane(globals: &Globals) -> Result<Target, Failure> {
-    let data_dir = &globals.data_dir.data_dir;
-    let local = running_on(data_dir)?;
+    let (data_dir, local) = local(&globals.data_dir.data_dir)?;
     let server = match (&globals.server, &local) {
         (Some(server), _) => checked(server)?,
         (None, Some(local)) => local.control.clone(),
-        (None, None) => return Err(Failure::NotRunning { data_dir: data_dir.clone() }),
+        (None, None) => return Err(Failure::NotRunning { data_dir }),
     };
     let is_local = local.is_some_and(|local| local.control.origin() == server.origin());
     let token = match &globals.token {
@@ -42,6 +45,22 @@ pub(super) fn control_plane(globals: &Globals) -> Result<Target, Failure> {
         None => None,
     };
     Ok(Target { server, token })
+}
+
+/// The platform that runs on the data directory. Where none does and nobody has named another directory, that which
+/// `wasmway dev` runs for the project that this folder is in.
+fn local(data_dir: &Path) -> Result<(PathBuf, Option<Running>), Failure> {
+    let running = running_on(data_dir)?;
+    if running.is_none() && *data_dir == default_dir::data_dir() {
+        let here = env::current_dir().context("cannot find the current folder")?;
+        for folder in here.ancestors().map(|folder| folder.join(dev::FOLDER)) {
+            // A file that came with somebody's project must not send ours to somebody's server.
+            if let Some(running) = running_on(&folder)?.filter(|running| is_loopback(&running.control)) {
+                return Ok((folder, Some(running)));
+            }
+        }
+    }
+    Ok((data_dir.to_owned(), running))
 }
 
 fn checked(server: &Url) -> Result<Url, Failure> {

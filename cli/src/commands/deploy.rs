@@ -115,7 +115,7 @@ pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Fail
 }
 
 /// A component alone is the body; with a manifest, both are parts of a form.
-pub(super) fn with_content(
+pub(crate) fn with_content(
     request: RequestBuilder,
     upload: Upload,
     manifest: Option<ProjectManifest>,

@@ -24,9 +24,7 @@ pub(crate) struct Invocations {
 
 pub(crate) async fn run(arguments: Invocations, globals: &Globals) -> Result<(), Failure> {
     let client = Client::new(globals)?;
-    // Of the characters that an id may have, a path gives a meaning only to this one.
-    let below = arguments.id.as_ref().map(|id| format!("/{}", id.replace('/', "%2F"))).unwrap_or_default();
-    let path = format!("/invocations{below}");
+    let path = arguments.id.as_deref().map_or_else(|| "/invocations".to_owned(), below);
     let answer: Value = client.json(client.function(Method::GET, &arguments.name, &path)).await?;
     if globals.output == Format::Json {
         return output::json(&answer);
@@ -51,14 +49,30 @@ pub(crate) async fn run(arguments: Invocations, globals: &Globals) -> Result<(),
     output::table(&["WHEN", "ID", "VERSION", "REQUEST", "STATUS", "OUTCOME", "WALL", "CPU", "MEMORY"], rows)
 }
 
+/// The path of one call, below its function.
+pub(super) fn below(id: &str) -> String {
+    // Of the characters that an id may have, a path gives a meaning only to this one.
+    format!("/invocations/{}", id.replace('/', "%2F"))
+}
+
 fn one(call: InvocationRecord) -> Result<(), Failure> {
     let fields = [
-        ("id", call.request_id),
         ("time", format!("{} ({})", call.time, output::ago(call.time))),
         ("version", format!("v{}", call.version)),
         ("request", format!("{} {}", call.method, call.path)),
+    ];
+    let fields: Vec<_> = fields.into_iter().chain(bill(&call)).collect();
+    let causes = [("node", call.node), ("error", call.error), ("stderr", call.stderr)];
+    let causes = causes.into_iter().filter_map(|(name, text)| Some((name, text?.trim_end().to_owned())));
+    output::fields(fields.into_iter().chain(causes))
+}
+
+/// What a call used.
+pub(super) fn bill(call: &InvocationRecord) -> [(&'static str, String); 11] {
+    [
+        ("id", call.request_id.clone()),
         ("status", status(call.status)),
-        ("outcome", call.outcome),
+        ("outcome", call.outcome.clone()),
         ("wall", output::time(call.wall_us)),
         ("queued", output::time(call.queued_us)),
         ("cpu", output::time(call.cpu_us)),
@@ -66,14 +80,11 @@ fn one(call: InvocationRecord) -> Result<(), Failure> {
         ("start", if call.cold { "cold" } else { "warm" }.to_owned()),
         ("bytes in", output::size(call.bytes_in)),
         ("bytes out", output::size(call.bytes_out)),
-        ("outbound", call.outbound_requests.to_string()),
-    ];
-    let causes = [("error", call.error), ("stderr", call.stderr)];
-    let causes = causes.into_iter().filter_map(|(name, text)| Some((name, text?.trim_end().to_owned())));
-    output::fields(fields.into_iter().chain(causes))
+        ("outbound", format!("{} requests, {} sent", call.outbound_requests, output::size(call.outbound_bytes))),
+    ]
 }
 
 /// A client that left before there was a status got none.
-fn status(status: u16) -> String {
+pub(super) fn status(status: u16) -> String {
     if status == 0 { "-".to_owned() } else { status.to_string() }
 }

@@ -1,13 +1,14 @@
 //! `wasmway invoke`.
 
-use std::path::Path;
+mod body;
+mod receipt;
+mod repeat;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use futures::TryStreamExt;
-use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use reqwest::{Body, Method, RequestBuilder, Response};
-use tokio_util::io::ReaderStream;
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Method, Response};
 use url::Url;
 use wasmway_registry::FunctionName;
 
@@ -16,11 +17,12 @@ use crate::cli::Globals;
 use crate::client::{self, Client};
 use crate::failure::Failure;
 use crate::output;
+use body::Data;
 
 /// Call a function and print its answer
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  wasmway invoke hello\n  wasmway invoke shop '/items?page=2' -i\n  wasmway invoke shop /items -H 'content-type: application/json' -d @item.json"
+    after_help = "Example:\n  wasmway invoke hello\n  wasmway invoke shop '/items?page=2' -i --receipt\n  wasmway invoke shop /items -H 'content-type: application/json' -d @item.json\n  wasmway invoke hello --repeat 1000 --concurrency 8"
 )]
 pub(crate) struct Invoke {
     name: FunctionName,
@@ -33,12 +35,27 @@ pub(crate) struct Invoke {
     /// Header of the request; may be given more than once
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Body of the request: a text, @FILE, or - for standard input
+    /// Body of the request: a text, @FILE, or @- (or -) for standard input
     #[arg(short, long, value_name = "DATA", allow_hyphen_values = true)]
-    data: Option<String>,
+    data: Option<Data>,
     /// Print the answer's status and headers too
     #[arg(short, long)]
     include: bool,
+    /// Print the bill of the call on standard error: CPU, memory, wall clock, queued time, bytes
+    #[arg(long)]
+    receipt: bool,
+    /// Call it so many times, and print the latencies instead of the answers
+    #[arg(
+        long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+        conflicts_with_all = ["include", "receipt"],
+    )]
+    repeat: Option<u32>,
+    /// Calls at once
+    #[arg(
+        long, value_name = "N", default_value_t = 1, requires = "repeat",
+        value_parser = clap::value_parser!(u32).range(1..=1000),
+    )]
+    concurrency: u32,
 }
 
 pub(crate) async fn run(arguments: Invoke, globals: &Globals) -> Result<(), Failure> {
@@ -47,40 +64,37 @@ pub(crate) async fn run(arguments: Invoke, globals: &Globals) -> Result<(), Fail
     let url = address(&function.url, &arguments.path)?;
 
     let default_method = if arguments.data.is_some() { Method::POST } else { Method::GET };
-    let mut request = client::http_client(&url)?.request(arguments.method.unwrap_or(default_method), url.clone());
+    let http = client::http_client(&url)?;
+    let mut request = http.request(arguments.method.unwrap_or(default_method), url.clone());
     for (name, value) in arguments.headers {
         request = request.header(name, value);
     }
+    if let Some(times) = arguments.repeat {
+        if let Some(data) = &arguments.data {
+            request = request.body(data.whole().await?);
+        }
+        let request = request.build().context("cannot make the request")?;
+        return repeat::run(&http, &request, times, arguments.concurrency, globals.output).await;
+    }
     if let Some(data) = arguments.data {
-        request = with_data(request, data).await?;
+        request = data.stream_into(request).await?;
     }
     let response = request.send().await.map_err(|error| client::no_answer(error, &url))?;
     if arguments.include {
         print_head(&response)?;
     }
-    print_body(response).await
+    let bill = arguments.receipt.then(|| receipt::Told::of(response.headers()));
+    let printed = print_body(response).await;
+    if let Some(bill) = bill {
+        bill.print(&client, &arguments.name, globals.output).await?;
+    }
+    printed
 }
 
 /// The address of `path` within a function, whose own address ends in a slash.
 fn address(function: &Url, path: &str) -> Result<Url, Failure> {
     let joined = format!("{function}{}", path.trim_start_matches('/'));
     joined.parse().map_err(|error| Failure::Usage(format!("{path:?} is no path: {error}")))
-}
-
-async fn with_data(request: RequestBuilder, data: String) -> Result<RequestBuilder, Failure> {
-    if data == "-" {
-        let stdin = ReaderStream::new(tokio::io::stdin());
-        return Ok(request.body(Body::wrap_stream(stdin)));
-    }
-    let Some(file) = data.strip_prefix('@').map(Path::new) else {
-        return Ok(request.body(data));
-    };
-    let cannot_read = || format!("cannot read {}", file.display());
-    let opened = tokio::fs::File::open(file).await.with_context(cannot_read)?;
-    let metadata = opened.metadata().await.with_context(cannot_read)?;
-    // Pipes and devices have no length; their bodies are chunked.
-    let request = if metadata.is_file() { request.header(CONTENT_LENGTH, metadata.len()) } else { request };
-    Ok(request.body(opened))
 }
 
 fn print_head(response: &Response) -> Result<(), Failure> {

@@ -18,16 +18,16 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 
 /// A component that is being sent.
-pub(super) struct Upload {
-    pub(super) body: Body,
+pub(crate) struct Upload {
+    pub(crate) body: Body,
     /// Length of the body, in bytes.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// Shows the bytes sent, then that the platform is compiling; nothing where standard error is no terminal.
-    pub(super) progress: ProgressBar,
+    pub(crate) progress: ProgressBar,
 }
 
 impl Upload {
-    pub(super) async fn open(file: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn open(file: &Path) -> anyhow::Result<Self> {
         let cannot_read = || format!("cannot read {}", file.display());
         let opened = File::open(file).await.with_context(cannot_read)?;
         let length = opened.metadata().await.with_context(cannot_read)?.len();
@@ -35,17 +35,25 @@ impl Upload {
             ProgressStyle::with_template("uploading {bar:30} {binary_bytes}/{binary_total_bytes}")
                 .context("the progress bar's template is wrong")?,
         );
-        let body = Body::wrap_stream(counted(opened, progress.clone(), length));
+        let spinner =
+            ProgressStyle::with_template("{spinner} {msg} {elapsed}").context("the spinner's template is wrong")?;
+        let body = Body::wrap_stream(counted(opened, progress.clone(), length, spinner));
         Ok(Self { body, length, progress })
     }
 }
 
-fn counted(file: File, progress: ProgressBar, length: u64) -> impl Stream<Item = std::io::Result<Bytes>> {
+fn counted(
+    file: File,
+    progress: ProgressBar,
+    length: u64,
+    spinner: ProgressStyle,
+) -> impl Stream<Item = std::io::Result<Bytes>> {
     ReaderStream::with_capacity(file, CHUNK_BYTES).inspect_ok(move |chunk| {
         progress.inc(chunk.len() as u64);
         if progress.position() >= length {
-            progress.set_style(ProgressStyle::default_spinner());
+            progress.set_style(spinner.clone());
             progress.set_message("compiling");
+            progress.reset_elapsed();
             progress.enable_steady_tick(TICK);
         }
     })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The platform's place for an application's data: `~/Library/Application Support/wasmway` on macOS, else
 /// `$XDG_DATA_HOME/wasmway` or `~/.local/share/wasmway`; `/var/lib/wasmway` for a user without a home.
-pub(super) fn data_dir() -> PathBuf {
+pub(crate) fn data_dir() -> PathBuf {
     let home = env::home_dir().filter(|home| home.is_absolute());
     let xdg_data_home = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     place(home.as_deref(), xdg_data_home.as_deref(), cfg!(target_os = "macos"))

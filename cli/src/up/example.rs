@@ -33,7 +33,7 @@ struct Running {
 
 /// Deploys the example once the platform of this process is up, unless a function has its name; prints how to call it.
 pub(super) async fn deploy(globals: &Globals, data_dir: &Path) -> Result<(), Failure> {
-    started(&data_dir.join("run.json")).await;
+    started(data_dir).await;
     // Whatever server the options name, the example goes to this one.
     let globals = Globals {
         output: globals.output,
@@ -55,9 +55,10 @@ pub(super) async fn deploy(globals: &Globals, data_dir: &Path) -> Result<(), Fai
 }
 
 /// Waits for this process's own `run.json`; one that a killed process left behind names another.
-async fn started(run_file: &Path) {
+pub(crate) async fn started(data_dir: &Path) {
+    let run_file = data_dir.join("run.json");
     loop {
-        let text = tokio::fs::read(run_file).await.unwrap_or_default();
+        let text = tokio::fs::read(&run_file).await.unwrap_or_default();
         if serde_json::from_slice::<Running>(&text).is_ok_and(|running| running.pid == process::id()) {
             return;
         }

@@ -9,7 +9,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Resolves at the first SIGTERM or Ctrl-C. From then on a Ctrl-C ends the process at once: whoever presses it again
 /// does not want to wait for requests under way.
-pub(super) async fn requested() {
+pub(crate) async fn requested() {
     // Without handlers the system's own apply, which end the process at once; draining is what gets lost.
     let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),

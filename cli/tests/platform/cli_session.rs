@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::harness::{Platform, binary, example, guest};
 
 /// The command line of a developer on the same machine.
-struct Developer<'a>(&'a Platform);
+pub(crate) struct Developer<'a>(pub(crate) &'a Platform);
 
 impl Developer<'_> {
-    async fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = binary();
         command.arg("--data-dir").arg(self.0.folder()).args(arguments).current_dir(self.0.scratch());
         command.stdin(Stdio::null());
@@ -20,19 +20,19 @@ impl Developer<'_> {
     }
 
     /// Runs a command that must succeed; answers with what it prints.
-    async fn does(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn does(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    async fn gets(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn gets(&self, arguments: &[&str]) -> Value {
         let text = self.does(&[arguments, &["-o", "json"]].concat()).await;
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     }
 
     /// Runs a command that the platform must refuse; answers with the message.
-    async fn is_refused(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn is_refused(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments).await;
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
@@ -60,7 +60,10 @@ async fn from_a_file_to_a_function_and_back() {
     assert!(with_head.starts_with("HTTP/1.1 200 OK\n") && with_head.ends_with("\n\nHello from std\n"), "{with_head}");
     platform.invocations("hello", 2).await;
     let log = developer.does(&["logs", "hello"]).await;
-    assert!(log.contains("v2  stdout  hello stdout") && log.contains("v2  stderr  hello stderr"), "{log}");
+    for (level, message) in [("info", "hello stdout"), ("warn", "hello stderr")] {
+        let is_it = |line: &str| line.contains(&format!("  {level}   v2  ")) && line.ends_with(message);
+        assert!(log.lines().any(is_it), "no {level} in {log}");
+    }
 
     let versions = developer.does(&["versions", "hello"]).await;
     let active: Vec<_> = versions.lines().filter(|line| line.contains("active")).collect();

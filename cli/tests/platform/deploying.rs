@@ -177,6 +177,7 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/logs",
         "/api/v1/functions/{name}/invocations",
         "/api/v1/functions/{name}/invocations/{request_id}",
+        "/api/v1/invocations/{request_id}",
         "/api/v1/namespaces",
         "/api/v1/namespaces/{namespace}/quota",
         "/api/v1/nodes",

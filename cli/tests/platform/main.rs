@@ -9,6 +9,7 @@ mod bill;
 mod bodies;
 mod calling;
 mod checkup;
+mod cli_calls;
 mod cli_session;
 mod client_limits;
 mod code_cache;
@@ -16,6 +17,7 @@ mod compiling;
 mod crash_loop;
 mod deploying;
 mod documented;
+mod dev;
 mod durability;
 mod failures;
 mod fair_cpu;
@@ -23,6 +25,7 @@ mod function_limits;
 #[path = "../harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "each of the targets that share it uses a part of it")]
 mod harness;
+mod log_filters;
 mod observing;
 mod outbound;
 mod overload;

@@ -14,7 +14,7 @@ use axum::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use utoipa::{IntoParams, ToSchema};
 use wasmway_registry::{Author, Deployed, Digest, Manifest, NewVersion, Sealed};
 use wasmway_scheduler::{ComponentSummary, PrepareError, Prepared, Refusal, World};
@@ -78,7 +78,7 @@ async fn deploy_version(
     }
     let Received { component, manifest } = upload::receive(plane, request).await?;
     check(plane, &target, &manifest)?;
-    let summary = prepare(plane, &target, &component, &manifest).await?;
+    let Checked { summary, compiled_in } = prepare(plane, &target, &component, &manifest).await?;
     let new = NewVersion {
         namespace: target.namespace,
         name: target.name,
@@ -105,7 +105,8 @@ async fn deploy_version(
         "deployed"
     );
     let deployed_version = (version != function.version).then_some(version);
-    Ok((status, Json(Deployment { deployed_version, preview_url, function })))
+    let compile_ms = compiled_in.map(|took| took.as_millis() as u64);
+    Ok((status, Json(Deployment { deployed_version, preview_url, compile_ms, function })))
 }
 
 /// What a deploy came to.
@@ -118,6 +119,9 @@ pub(super) struct Deployment {
     /// Where the version of this content alone is called, if its manifest says `preview = true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     preview_url: Option<String>,
+    /// Milliseconds that compiling the component took; absent when its code was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compile_ms: Option<u64>,
     #[serde(flatten)]
     function: FunctionView,
 }
@@ -141,6 +145,13 @@ pub(super) fn check(plane: &ControlPlane, target: &Target, manifest: &Manifest) 
     Ok(())
 }
 
+/// A component that can run here.
+pub(super) struct Checked {
+    pub(super) summary: ComponentSummary,
+    /// How long it was compiled, if it had to be.
+    compiled_in: Option<Duration>,
+}
+
 /// Finds out what the component is, and makes it ready to run. What was deployed in this namespace before
 /// is known already; what others have deployed is nobody's business, not even by how long a deploy takes.
 pub(super) async fn prepare(
@@ -148,7 +159,7 @@ pub(super) async fn prepare(
     target: &Target,
     component: &Sealed,
     manifest: &Manifest,
-) -> Result<ComponentSummary, Problem> {
+) -> Result<Checked, Problem> {
     let digest = component.digest();
     let known = known(plane, target, &digest).await?;
     let prepared: Prepared = match &known {
@@ -171,10 +182,9 @@ pub(super) async fn prepare(
             prepared.initial_memory, manifest.limits.memory
         )));
     }
-    match (known, prepared.summary) {
-        (Some(summary), _) | (None, Some(summary)) => Ok(summary),
-        (None, None) => Err(Problem::internal("a prepared component has no summary")),
-    }
+    let summary = known.or(prepared.summary);
+    let summary = summary.ok_or_else(|| Problem::internal("a prepared component has no summary"))?;
+    Ok(Checked { summary, compiled_in: prepared.compiled_in })
 }
 
 async fn known(plane: &ControlPlane, target: &Target, digest: &Digest) -> Result<Option<ComponentSummary>, Problem> {

@@ -45,7 +45,7 @@ pub(super) async fn plan(
 ) -> Result<Json<Plan>, Problem> {
     let Received { component, manifest } = upload::receive(&plane, request).await?;
     deploy::check(&plane, &target, &manifest)?;
-    let summary = deploy::prepare(&plane, &target, &component, &manifest).await?;
+    let summary = deploy::prepare(&plane, &target, &component, &manifest).await?.summary;
     let function = plane.registry.function(&target.namespace, &target.name).await?;
     let active = function.as_ref().map(|function| &function.active);
     let differences = differences(active, &summary.imports, &manifest);

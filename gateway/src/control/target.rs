@@ -35,6 +35,12 @@ pub(super) struct InvocationTarget {
     pub(super) request_id: String,
 }
 
+/// A call of whatever function of a namespace.
+pub(super) struct CallTarget {
+    pub(super) namespace: Namespace,
+    pub(super) request_id: String,
+}
+
 /// A namespace alone.
 pub(super) struct Scope(pub(super) Namespace);
 
@@ -90,6 +96,15 @@ impl<S: Sync + Send> FromRequestParts<S> for InvocationTarget {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let function = Target::from_request_parts(parts, state).await?;
         Ok(Self { function, request_id: part(&path(parts, state).await?, "request_id")? })
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for CallTarget {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Scope(namespace) = Scope::from_request_parts(parts, state).await?;
+        Ok(Self { namespace, request_id: part(&path(parts, state).await?, "request_id")? })
     }
 }
 

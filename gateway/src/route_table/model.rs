@@ -119,7 +119,7 @@ fn served(namespace: &str, name: &str, routes: Vec<RouteRule>, metrics: &Metrics
             Vec::new(),
             outbound,
         ),
-        journal: Arc::new(Journal::new(1)),
+        journal: Arc::new(Journal::new(1, "node".into())),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         metrics: metrics.function(namespace, name),
         debug: false,
