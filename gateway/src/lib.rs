@@ -12,6 +12,7 @@ mod backend;
 mod catalog;
 mod config;
 mod control;
+mod dashboard;
 mod ending;
 mod follower;
 mod forwarding;

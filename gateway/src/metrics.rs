@@ -1,15 +1,19 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
+mod reading;
+
+pub(crate) use reading::{Latencies, Totals, quantile};
+
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, core::Collector,
 };
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use wasmway_scheduler::{Failure, LoadSource, Receipt, Scheduler, WASMTIME_VERSION};
+use wasmway_scheduler::{Blame, Failure, LoadSource, Receipt, Scheduler, WASMTIME_VERSION};
 
 /// Functions with labels of their own; what comes after them is counted under `_other`.
 const LABELLED_FUNCTIONS: usize = 2000;
@@ -32,6 +36,9 @@ const BYTES: &[f64] = &[
     4_294_967_296.0,
 ];
 
+/// What functions without labels of their own are counted under.
+const OTHER: &str = "_other";
+
 const FUNCTION: &[&str] = &["namespace", "function"];
 
 /// All metrics.
@@ -51,7 +58,9 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     access_log_dropped: IntCounter,
-    labelled: Mutex<HashSet<(String, String)>>,
+    labelled: Mutex<HashMap<(String, String), IntCounter>>,
+    /// Of functions without labels of their own.
+    other_failed: IntCounter,
 }
 
 /// What is measured of each invocation, by function.
@@ -72,6 +81,8 @@ pub(crate) struct FunctionMetrics {
     namespace: String,
     function: String,
     ok: IntCounter,
+    /// Those whose end is the function's doing or ours, whatever the outcome: for the dashboard alone.
+    failed: IntCounter,
     invocations: IntCounterVec,
     duration: prometheus::Histogram,
     cpu: prometheus::Histogram,
@@ -141,6 +152,7 @@ impl Metrics {
                 )?,
             )?,
             labelled: Mutex::default(),
+            other_failed: uncollected()?,
             registry: registry.clone(),
         };
         let info = gauge("wasmway_build_info", "The version that runs; always 1.", &["version", "wasmtime"])?;
@@ -154,14 +166,21 @@ impl Metrics {
     pub(crate) fn function(&self, namespace: &str, function: &str) -> FunctionMetrics {
         let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), function.to_owned());
-        let known = labelled.contains(&key) || (labelled.len() < LABELLED_FUNCTIONS && labelled.insert(key));
-        let (namespace, function) = if known { (namespace, function) } else { ("_other", "_other") };
+        if labelled.len() < LABELLED_FUNCTIONS
+            && !labelled.contains_key(&key)
+            && let Ok(failed) = uncollected()
+        {
+            labelled.insert(key.clone(), failed);
+        }
+        let known = labelled.get(&key);
+        let (namespace, function) = if known.is_some() { (namespace, function) } else { (OTHER, OTHER) };
         let labels = [namespace, function];
         let of = &self.of_functions;
         FunctionMetrics {
             namespace: namespace.to_owned(),
             function: function.to_owned(),
             ok: of.invocations.with_label_values(&[namespace, function, "ok"]),
+            failed: known.unwrap_or(&self.other_failed).clone(),
             invocations: of.invocations.clone(),
             duration: of.duration.with_label_values(&labels),
             cpu: of.cpu.with_label_values(&labels),
@@ -268,6 +287,11 @@ impl OfFunctions {
     }
 }
 
+/// A counter that is no metric of its own.
+fn uncollected() -> prometheus::Result<IntCounter> {
+    IntCounter::new("failed", "Invocations that failed.")
+}
+
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
     kept(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
 }
@@ -294,6 +318,9 @@ impl FunctionMetrics {
             Some(failure) => {
                 let labels = [self.namespace.as_str(), self.function.as_str(), failure.outcome().as_str()];
                 self.invocations.with_label_values(&labels).inc();
+                if failure.outcome().blame() != Blame::NotOurs {
+                    self.failed.inc();
+                }
             }
             None => self.ok.inc(),
         }

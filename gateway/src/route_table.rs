@@ -79,6 +79,12 @@ impl RouteTable {
         self.by_name.get(&format!("{name}.{namespace}"))
     }
 
+    /// All functions, each once.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Backend> {
+        // The name with the namespace behind it is that of one function; names have no dots.
+        self.by_name.iter().filter(|(name, _)| name.contains('.')).map(|(_, backend)| backend)
+    }
+
     /// All splits.
     pub(crate) fn splits(&self) -> &[Arc<SplitBackend>] {
         &self.splits

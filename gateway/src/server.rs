@@ -5,6 +5,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, Role},
     control::{self, ControlPlane, Guard, Health, Journals},
+    dashboard,
     follower::{Follower, Progress, Upstream},
     invoke::DataPlane,
     listener::{ConnectionLimits, Drain, Plane},
@@ -154,7 +155,8 @@ impl Node<'_> {
         if let Some(catalog) = &catalog {
             tokio::spawn(trial::watch(catalog.clone(), Court::Here(plane.clone()), config.node_name.clone()));
         }
-        Ok((control::router(plane, self.health(None), people, nodes), catalog))
+        let pages = dashboard::router(plane.clone(), people.clone(), config.node_name.clone());
+        Ok((control::router(plane, self.health(None), people, nodes, pages), catalog))
     }
 
     /// Looks for what other processes change, and for what nobody needs any more.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use wasmway_registry::{Function, Split, Trial, Version, VersionRecord};
+use wasmway_registry::{Function, FunctionName, Namespace, Split, Trial, Version, VersionRecord};
 
 /// A function as it is served now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,12 +98,17 @@ pub(super) struct VersionView {
 }
 
 impl ControlPlane {
+    /// Where a function is called.
+    pub(crate) fn url_of(&self, namespace: &Namespace, name: &FunctionName) -> String {
+        let address = if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") };
+        format!("{}/{address}/", self.data_url)
+    }
+
     /// A function for the API.
     pub(super) fn view(&self, function: Function) -> Result<FunctionView, serde_json::Error> {
         let Function { namespace, name, active, split, created_at, deployed_at, revision } = function;
-        let address = if namespace.as_str() == "default" { name.to_string() } else { format!("{name}.{namespace}") };
         Ok(FunctionView {
-            url: format!("{}/{address}/", self.data_url),
+            url: self.url_of(&namespace, &name),
             namespace: namespace.into(),
             name: name.into(),
             version: active.version.get(),
