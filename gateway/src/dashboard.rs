@@ -67,6 +67,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>, people: Arc<Guard>, node_name: St
         .route("/live/functions/{namespace}/{name}", get(live::function))
         .layer(middleware::from_fn_with_state(dashboard.clone(), entering::check))
         .route("/login", get(entering::show).post(entering::log_in))
+        .route("/login/session", get(entering::has_session))
         .route("/logout", post(entering::log_out))
         .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::map_response(as_page))
@@ -107,17 +108,21 @@ impl Dashboard {
         }
     }
 
-    /// The functions that somebody may see, by namespace and name.
-    async fn functions(&self, access: &Access) -> Result<Vec<Entry>, Problem> {
-        let all = self.directory.functions(&self.plane.registry).await?;
-        let own = access.namespace.as_ref();
-        Ok(all.iter().filter(|entry| own.is_none_or(|own| entry.namespace == *own)).cloned().collect())
+    /// All functions by namespace and name; not all of them are for everybody to [see](visible).
+    async fn functions(&self) -> Result<Arc<Vec<Entry>>, Problem> {
+        Ok(self.directory.functions(&self.plane.registry).await?)
     }
 
     /// What is served here; `None` where functions are called on other nodes.
     fn table(&self) -> Option<Arc<RouteTable>> {
         self.plane.catalog.as_ref().map(|catalog| catalog.table())
     }
+}
+
+/// Those of the functions that somebody may see.
+fn visible<'a>(functions: &'a [Entry], access: &'a Access) -> impl Iterator<Item = &'a Entry> {
+    let own = access.namespace.as_ref();
+    functions.iter().filter(move |entry| own.is_none_or(|own| entry.namespace == *own))
 }
 
 /// Where a function's page is.

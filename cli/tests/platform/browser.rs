@@ -46,7 +46,9 @@ async fn prepared() -> Platform {
 /// Calls them for ever, some with what would be markup.
 async fn keep_calling(platform: Arc<Platform>) {
     loop {
-        for path in ["/hello/", "/hello/", "/hello/", "/trap/", "/forge-log/", "/inspect/%3Cimg%20src=x%20onerror=alert(1)%3E"] {
+        for path in
+            ["/hello/", "/hello/", "/hello/", "/trap/", "/forge-log/", "/inspect/%3Cimg%20src=x%20onerror=alert(1)%3E"]
+        {
             // Those that fail are meant to.
             platform.get(path).await;
         }

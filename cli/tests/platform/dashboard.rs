@@ -60,8 +60,8 @@ impl Browser {
     async fn log_in(&self, token: &str, headers: &[(&str, &str)]) -> Shown {
         let form = format!("token={token}&next=/functions");
         let own = [("origin", self.control.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-        let headers: Vec<_> = if headers.is_empty() { own.to_vec() } else { headers.to_vec() };
-        self.send(Method::POST, "/login", &headers, form).await
+        let headers = if headers.is_empty() { &own[..1] } else { headers };
+        self.send(Method::POST, "/login", &[headers, &own[1..]].concat(), form).await
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: String) -> Shown {
@@ -105,7 +105,8 @@ async fn a_session_begins_with_a_token_and_ends_with_it() {
     platform.start_again().await;
     let ann = Browser { control: platform.control_url().to_owned(), ..ann };
     ann.get("/functions").await.expect(200).has("ann");
-    let entered = Browser { cookie: ann.cookie.as_ref().map(|cookie| cookie.replace(&id, "admin")), ..Browser::new(&platform) };
+    let entered =
+        Browser { cookie: ann.cookie.as_ref().map(|cookie| cookie.replace(&id, "admin")), ..Browser::new(&platform) };
     entered.get("/functions").await.expect(303);
     platform.api(Method::DELETE, &format!("/tokens/{id}")).await.expect(204);
     ann.get("/functions").await.expect(303);
@@ -113,7 +114,9 @@ async fn a_session_begins_with_a_token_and_ends_with_it() {
     let admin = Browser::of(&platform, &platform.token()).await;
     let origin = [("origin", admin.control.as_str())];
     let left = admin.send(Method::POST, "/logout", &origin, String::new()).await.expect(303);
-    assert!(left.header("set-cookie").starts_with("wasmway_session=; ") && left.header("set-cookie").contains("Max-Age=0"));
+    assert!(
+        left.header("set-cookie").starts_with("wasmway_session=; ") && left.header("set-cookie").contains("Max-Age=0")
+    );
 }
 
 #[tokio::test]
@@ -198,17 +201,23 @@ async fn what_strangers_write_is_text() {
     const HOSTILE: &str = "<script>alert(1)</script>";
     let manifest = format!("[env]\nX = '''{HOSTILE}\"'''");
     platform.deploy_with("trap", &manifest).await;
-    platform.get(&format!("/trap/%3Cscript%3E{}", "'\"><b>")).await.expect(502);
+    platform.get(&format!("/trap/%3Cscript%3E{}", "'\"><i>")).await.expect(502);
     platform.invocations("trap", 1).await;
     token(&platform, json!({"name": format!("{HOSTILE}\"'"), "role": "viewer"})).await;
     let admin = Browser::of(&platform, &platform.token()).await;
-    for path in ["/", "/functions/default/trap", "/functions/default/trap/calls", "/functions/default/trap/settings", "/tokens",
-        "/audit", "/functions?q=%3Cscript%3Ealert(1)%3C/script%3E", "/deploy?name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"]
-    {
+    for path in [
+        "/",
+        "/functions/default/trap",
+        "/functions/default/trap/calls",
+        "/functions/default/trap/settings",
+        "/tokens",
+        "/audit",
+        "/functions?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/deploy?name=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
+    ] {
         let page = admin.get(path).await.expect(200);
         page.lacks("<script>");
-        page.lacks("<b>\"");
-        page.lacks("\"><b>");
+        page.lacks("<i>");
     }
     admin.get("/tokens").await.has("&#60;script&#62;alert(1)&#60;/script&#62;");
 }

@@ -14,7 +14,7 @@
   // As the server writes them.
   const UNITS = {
     rate: (number) => trimmed(short(number)) + "/s",
-    cores: (number) => trimmed(short(number)) + " cores",
+    cores: (number) => (number === 0 || number >= 0.1 ? trimmed(short(number)) : String(+number.toPrecision(2))) + " cores",
     seconds(number) {
       if (number === 0) return "0 s";
       if (number < 0.0009995) return trimmed((number * 1e6).toFixed(0)) + " µs";
@@ -32,6 +32,11 @@
     },
   };
 
+  // Bytes are counted in powers of two, and so are the lines behind them.
+  const STEPS = { bytes: { incrs: Array.from({ length: 45 }, (_, power) => 2 ** power) } };
+
+  const clock = (at) => new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false });
+
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
   function options(place) {
@@ -43,15 +48,16 @@
     };
     return {
       width: Math.max(place.clientWidth, 200), height: HEIGHT, pxAlign: 1,
+      hooks: { setCursor: [showLatest] },
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.15 : 1] } },
       axes: [
-        { ...axis, space: 70 },
-        { ...axis, size: 68, space: 36, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : text(tick))) },
+        { ...axis, size: 28, space: 90, values: (_, ticks) => ticks.map(clock) },
+        { ...axis, ...STEPS[place.dataset.unit], size: 72, space: 36, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : text(tick))) },
       ],
       series: [
-        { label: "Time", value: (_, at) => (at === null ? "–" : new Date(at * 1000).toLocaleTimeString()) },
+        { label: "Time", value: (_, at) => (at === null ? "–" : clock(at)) },
         ...lines.map(([label, name], index) => ({
           label, stroke: colour(name), width: 1.75, spanGaps: true,
           fill: index === 0 ? colour(name) + "1f" : undefined,
@@ -60,6 +66,11 @@
         })),
       ],
     };
+  }
+
+  // Below the lines stands what is pointed at, or else the latest.
+  function showLatest(chart) {
+    if (chart.cursor.idx === null || chart.cursor.idx === undefined) chart.setLegend({ idx: chart.data[0].length - 1 });
   }
 
   // `rows` are the times and one row of values for each line.
@@ -78,9 +89,11 @@
       place.replaceChildren();
       chart = new uPlot(options(place), rows, place);
       charts.set(place, chart);
+      showLatest(chart);
       return;
     }
     chart.setData(rows);
+    showLatest(chart);
     if (Math.abs(chart.width - place.clientWidth) > 1) chart.setSize({ width: place.clientWidth, height: HEIGHT });
   };
 

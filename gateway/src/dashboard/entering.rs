@@ -4,7 +4,7 @@ use super::{Dashboard, assets, page};
 use crate::{control::Guard, problem::Problem};
 use askama::Template;
 use axum::{
-    Form,
+    Form, Json,
     extract::{FromRequest, Query, Request, State},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -75,6 +75,11 @@ pub(super) async fn show(
         return Ok(Redirect::to(&next).into_response());
     }
     page(&Login { next, problem: None })
+}
+
+/// Whether there is a session already.
+pub(super) async fn has_session(State(dashboard): State<Arc<Dashboard>>, request: Request) -> Json<bool> {
+    Json(dashboard.people.identify(&request.into_parts().0).await.is_ok())
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ use super::{
         overview::{self, Tile},
     },
     sampling::{NodeSecond, Second},
+    visible,
 };
 use crate::{control::Access, problem::Problem};
 use axum::{
@@ -52,7 +53,7 @@ pub(super) async fn overview(
     State(dashboard): State<Arc<Dashboard>>,
     Extension(access): Extension<Access>,
 ) -> Result<Json<Live>, Problem> {
-    let functions = dashboard.functions(&access).await?.len();
+    let functions = visible(&dashboard.functions().await?, &access).count();
     let mut live = Live::default();
     live.tiles(overview::tiles(&dashboard, functions));
     let node = dashboard.sampler.node();

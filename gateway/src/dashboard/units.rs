@@ -34,12 +34,13 @@ pub(super) fn rate(a_second: f64) -> String {
 
 /// A share, as percent.
 pub(super) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        0.0 => "0%".to_owned(),
-        percent if percent < 0.01 => "<0.01%".to_owned(),
-        percent if percent >= 99.995 => "100%".to_owned(),
-        percent => format!("{percent:.2}%"),
-    }
+    let percent = share * 100.0;
+    let text = match percent {
+        _ if percent > 0.0 && percent < 0.01 => return "<0.01%".to_owned(),
+        _ if percent < 10.0 => format!("{percent:.2}"),
+        _ => format!("{percent:.1}"),
+    };
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Bytes, in the greatest binary unit that they fill.
@@ -103,7 +104,7 @@ mod tests {
     fn every_number_has_a_unit_and_few_digits() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.1, 12.34, 6789.0].map(rate), ["0/s", "0.10/s", "12.3/s", "6,789/s"]);
-        assert_eq!([0.0, 0.000_001, 0.012_34, 0.999_999].map(percent), ["0%", "<0.01%", "1.23%", "100%"]);
+        assert_eq!([0.0, 0.000_001, 0.012_34, 0.25, 0.999_999].map(percent), ["0%", "<0.01%", "1.23%", "25%", "100%"]);
         assert_eq!([0, 1023, 1024, 67_108_864].map(bytes), ["0 B", "1023 B", "1.00 KiB", "64.0 MiB"]);
         assert_eq!(bytes(u64::MAX), "16,777,216 TiB");
         assert_eq!(

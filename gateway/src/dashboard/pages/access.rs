@@ -135,8 +135,8 @@ pub(in crate::dashboard) async fn tokens(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::dashboard) struct Asked {
-    /// Entries before this one.
-    before: Option<i64>,
+    /// Entries before this one; the latest when it is no number.
+    before: String,
 }
 
 #[derive(Template)]
@@ -166,7 +166,8 @@ pub(in crate::dashboard) async fn audit(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
     only_operators(&access)?;
-    let entries = dashboard.plane.registry.audit(asked.before, ENTRIES).await?;
+    let before = asked.before.parse().ok();
+    let entries = dashboard.plane.registry.audit(before, ENTRIES).await?;
     let is_full = entries.len() == ENTRIES as usize;
     let next = entries.last().filter(|_| is_full).map(|last| last.id);
     let shown = |side: Option<String>| side.unwrap_or_else(|| units::NONE.to_owned());
@@ -183,7 +184,7 @@ pub(in crate::dashboard) async fn audit(
     page(&Audit {
         frame: dashboard.frame("Audit log", "audit", &access),
         entries: entries.into_iter().map(entry).collect(),
-        is_first: asked.before.is_none(),
+        is_first: before.is_none(),
         next,
     })
 }

@@ -122,8 +122,9 @@ struct Use {
     typical: String,
     most: String,
     limit: String,
-    /// Percent of the limit that the greatest use is.
-    percent: u64,
+    /// The share of the limit that the greatest use is, in percent and as people read it.
+    percent: f64,
+    share: String,
 }
 
 /// A failed call with all that is known of its end.
@@ -177,12 +178,14 @@ fn usage(limits: &Limits, calls: &[Arc<InvocationDetail>]) -> Vec<Use> {
         all.sort_unstable();
         let most = all.last().copied().unwrap_or_default();
         let shown = |used: Option<&u64>| used.map_or_else(|| units::NONE.to_owned(), |used| text(*used));
+        let share = most as f64 / limit.max(1) as f64;
         Use {
             what,
             typical: shown(all.get(all.len() / 2)),
             most: shown(all.last()),
             limit: text(limit),
-            percent: (most.saturating_mul(100) / limit.max(1)).min(100),
+            percent: share * 100.0,
+            share: units::percent(share),
         }
     };
     vec![

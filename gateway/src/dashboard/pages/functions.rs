@@ -1,7 +1,7 @@
 //! All functions: searched, sorted, a page at a time.
 
 use super::{
-    super::{Dashboard, Entry, Frame, link, page, sampling, units},
+    super::{Dashboard, Entry, Frame, link, page, sampling, units, visible},
     When,
 };
 use crate::{control::Access, dashboard::sampling::Summary, problem::Problem};
@@ -28,7 +28,7 @@ pub(in crate::dashboard) struct Asked {
     /// `asc` or `desc`.
     order: String,
     /// Counted from 1.
-    page: usize,
+    page: String,
 }
 
 #[derive(Template)]
@@ -107,20 +107,20 @@ pub(in crate::dashboard) async fn show(
     Extension(access): Extension<Access>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Problem> {
-    let functions = dashboard.functions(&access).await?;
+    let all = dashboard.functions().await?;
+    let functions: Vec<&Entry> = visible(&all, &access).collect();
     let mut namespaces: Vec<String> = functions.iter().map(|entry| entry.namespace.to_string()).collect();
     namespaces.dedup();
-    let all = functions.len();
     let summaries = dashboard.sampler.summaries();
     let text = asked.q.trim().to_ascii_lowercase();
-    let matches = |entry: &&Entry| {
+    let matches = |entry: &&&Entry| {
         (asked.namespace.is_empty() || entry.namespace.as_str() == asked.namespace)
             && (text.is_empty() || entry.name.as_str().contains(&text))
     };
-    let mut found: Vec<&Entry> = functions.iter().filter(matches).collect();
+    let mut found: Vec<&Entry> = functions.iter().filter(matches).copied().collect();
     sort(&mut found, &asked, &summaries);
     let pages = found.len().div_ceil(PAGE).max(1);
-    let number = asked.page.clamp(1, pages);
+    let number = asked.page.parse().unwrap_or(1).clamp(1, pages);
     let first = (number - 1) * PAGE;
     let rows: Vec<Row> = found.iter().skip(first).take(PAGE).map(|entry| row(entry, &summaries)).collect();
     let at = |number: usize| asked.link(&asked.sort, &asked.order, number);
@@ -133,7 +133,7 @@ pub(in crate::dashboard) async fn show(
             .map(|it| asked.column(it))
             .collect(),
         found: units::count(found.len() as u64),
-        all,
+        all: functions.len(),
         first: (first + 1).min(found.len()),
         last: first + rows.len(),
         previous: (number > 1).then(|| at(number - 1)),

@@ -1,7 +1,7 @@
 //! The first page: how this process is, and where to look.
 
 use super::{
-    super::{Dashboard, Frame, link, page, units},
+    super::{Dashboard, Entry, Frame, link, page, sampling, units, visible},
     When,
 };
 use crate::{control::Access, dashboard::sampling::Summary, problem::Problem};
@@ -69,20 +69,21 @@ pub(in crate::dashboard) async fn show(
     State(dashboard): State<Arc<Dashboard>>,
     Extension(access): Extension<Access>,
 ) -> Result<Response, Problem> {
-    let functions = dashboard.functions(&access).await?;
+    let all = dashboard.functions().await?;
+    let functions: Vec<&Entry> = visible(&all, &access).collect();
     let summaries = dashboard.sampler.summaries();
-    let of = |summary: fn(&Summary) -> Option<f64>, text: fn(&Summary) -> (String, String)| {
+    let of = |number: fn(&Summary) -> Option<f64>, text: fn(&Summary) -> (String, String)| {
+        let with_number = |entry: &&Entry| {
+            let summary = summaries.get(&sampling::key(entry.namespace.as_str(), entry.name.as_str()))?;
+            Some((number(summary)?, *summary))
+        };
         let mut found: Vec<_> = functions
             .iter()
-            .filter_map(|entry| {
-                let summary_of =
-                    summaries.get(&super::super::sampling::key(entry.namespace.as_str(), entry.name.as_str()))?;
-                Some((summary(summary_of)?, entry, summary_of))
-            })
+            .filter_map(|entry| with_number(entry).map(|(number, summary)| (number, *entry, summary)))
             .collect();
         found.sort_by(|one, other| other.0.total_cmp(&one.0));
         let lines = found.into_iter().take(LISTED).map(|(_, entry, summary)| {
-            let (value, note) = text(summary);
+            let (value, note) = text(&summary);
             let (name, namespace) = (entry.name.to_string(), entry.namespace.to_string());
             Line { name, namespace, link: link(&entry.namespace, &entry.name), value, note }
         });
