@@ -113,6 +113,13 @@ impl Dashboard {
         Ok(self.directory.functions(&self.plane.registry).await?)
     }
 
+    /// Whether a function's calls are counted apart: past the cap on labels, functions are counted together.
+    fn is_counted(&self, namespace: &str, name: &str) -> bool {
+        let table = self.table();
+        let backend = table.as_ref().and_then(|table| table.named(namespace, name));
+        backend.is_none_or(|backend| backend.leader().metrics.own_labels().is_some())
+    }
+
     /// What is served here; `None` where functions are called on other nodes.
     fn table(&self) -> Option<Arc<RouteTable>> {
         self.plane.catalog.as_ref().map(|catalog| catalog.table())

@@ -174,7 +174,7 @@ async fn pages_show_what_their_reader_may_see_and_do() {
     platform.upload("cart", guest("hello")).namespace("shop").answer().await.expect(201);
     let (_, viewer) = token(&platform, json!({"name": "eyes", "role": "viewer"})).await;
     let viewer = Browser::of(&platform, &viewer).await;
-    for path in ["/", "/functions", "/functions/default/hello", "/functions/default/hello/versions", "/nodes"] {
+    for path in ["/", "/functions", "/functions/default/hello", "/functions/default/hello/settings", "/nodes"] {
         let page = viewer.get(path).await.expect(200);
         page.lacks("data-api");
         page.lacks("href=\"/deploy");
@@ -192,7 +192,7 @@ async fn pages_show_what_their_reader_may_see_and_do() {
     shop.get("/functions/default/hello").await.expect(404).has("Unknown function");
     shop.get("/live/functions/default/hello").await.expect(404);
     shop.get("/live/functions?k=default/hello&k=shop/cart").await.expect(200).lacks("default/hello");
-    shop.get("/functions/shop/cart").await.expect(200).has("data-api");
+    shop.get("/functions/shop/cart/settings").await.expect(200).has("data-api");
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ pub(super) async fn functions(
     let summaries = dashboard.sampler.summaries();
     let mut live = Live::default();
     for key in asked {
-        let Numbers { rate, failed, p50, p99, total } = Numbers::of(&summaries.get(&key).copied().unwrap_or_default());
+        let Numbers { rate, failed, p50, p99, total } = Numbers::of(&dashboard, &key, &summaries);
         for (what, text) in [("rate", rate), ("failed", failed), ("p50", p50), ("p99", p99), ("total", total)] {
             live.cells.insert(format!("{key} {what}"), text);
         }

@@ -160,6 +160,10 @@ pub(in crate::dashboard) async fn overview(
 
 /// The numbers at the top, as they are now.
 pub(in crate::dashboard) fn tiles(dashboard: &Dashboard, shown: &Shown) -> Vec<Tile> {
+    if !dashboard.is_counted(shown.namespace.as_str(), shown.name.as_str()) {
+        let why = "more functions are served than are counted apart; its calls are its own";
+        return vec![Tile::new("requests", "Requests", units::NONE, why)];
+    }
     let summary = dashboard.sampler.summary(shown.namespace.as_str(), shown.name.as_str());
     let a_call = (summary.total > 0).then(|| summary.cpu_s / summary.total as f64);
     let total = format!("{} since the start", units::count(summary.total));

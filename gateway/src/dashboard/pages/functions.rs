@@ -46,6 +46,8 @@ struct Functions {
     last: usize,
     previous: Option<String>,
     next: Option<String>,
+    /// Whether some of these are counted together with others.
+    some_together: bool,
     /// Where the numbers of these rows come from.
     live: String,
 }
@@ -79,7 +81,14 @@ pub(in crate::dashboard) struct Numbers {
 }
 
 impl Numbers {
-    pub(in crate::dashboard) fn of(summary: &Summary) -> Self {
+    /// Those of a function by its key, `NAMESPACE/NAME`.
+    pub(in crate::dashboard) fn of(dashboard: &Dashboard, key: &str, summaries: &HashMap<String, Summary>) -> Self {
+        let is_counted = key.split_once('/').is_some_and(|(namespace, name)| dashboard.is_counted(namespace, name));
+        if !is_counted {
+            let none = || units::NONE.to_owned();
+            return Self { rate: none(), failed: none(), p50: none(), p99: none(), total: none() };
+        }
+        let summary = summaries.get(key).copied().unwrap_or_default();
         Self {
             rate: units::rate(summary.requests_s),
             failed: units::known(summary.failed, units::percent),
@@ -122,7 +131,7 @@ pub(in crate::dashboard) async fn show(
     let pages = found.len().div_ceil(PAGE).max(1);
     let number = asked.page.parse().unwrap_or(1).clamp(1, pages);
     let first = (number - 1) * PAGE;
-    let rows: Vec<Row> = found.iter().skip(first).take(PAGE).map(|entry| row(entry, &summaries)).collect();
+    let rows: Vec<Row> = found.iter().skip(first).take(PAGE).map(|entry| row(&dashboard, entry, &summaries)).collect();
     let at = |number: usize| asked.link(&asked.sort, &asked.order, number);
     page(&Functions {
         frame: dashboard.frame("Functions", "functions", &access),
@@ -138,6 +147,7 @@ pub(in crate::dashboard) async fn show(
         last: first + rows.len(),
         previous: (number > 1).then(|| at(number - 1)),
         next: (number < pages).then(|| at(number + 1)),
+        some_together: rows.iter().any(|row| !dashboard.is_counted(&row.namespace, &row.name)),
         live: live(&rows),
         rows,
         asked,
@@ -174,7 +184,7 @@ fn sort(found: &mut [&Entry], asked: &Asked, summaries: &HashMap<String, Summary
     }
 }
 
-fn row(entry: &Entry, summaries: &HashMap<String, Summary>) -> Row {
+fn row(dashboard: &Dashboard, entry: &Entry, summaries: &HashMap<String, Summary>) -> Row {
     let key = sampling::key(entry.namespace.as_str(), entry.name.as_str());
     Row {
         name: entry.name.to_string(),
@@ -183,7 +193,7 @@ fn row(entry: &Entry, summaries: &HashMap<String, Summary>) -> Row {
         version: entry.version,
         split: entry.split.clone(),
         deployed: When::at(entry.deployed_at),
-        numbers: Numbers::of(&summaries.get(&key).copied().unwrap_or_default()),
+        numbers: Numbers::of(dashboard, &key, summaries),
         key,
     }
 }
