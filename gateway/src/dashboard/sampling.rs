@@ -80,7 +80,7 @@ struct Watched {
     seen_at: i64,
 }
 
-/// What a function, or one set of functions that share labels, has counted.
+/// What a function is known by here; those that share labels are known by nothing.
 pub(crate) fn key(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
