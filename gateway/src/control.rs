@@ -10,6 +10,7 @@ mod namespaces;
 mod nodes;
 mod openapi;
 mod plan;
+mod session;
 mod target;
 mod tokens;
 mod traffic;
@@ -18,9 +19,10 @@ mod versions;
 mod views;
 
 use attempts::Attempts;
-pub(crate) use auth::Guard;
+pub(crate) use auth::{Access, Guard};
 pub(crate) use logs::Journals;
-pub(crate) use nodes::{Poll, Verdict};
+pub(crate) use nodes::{Poll, Verdict, is_live as node_is_live};
+pub(crate) use session::SESSION_COOKIE;
 
 use crate::{
     catalog::Catalog, drain::Drain, forwarding, health::Health, metrics::Metrics, pace::Pace, problem::Problem,
@@ -84,8 +86,15 @@ impl ControlPlane {
 /// Bytes of a body other than a component's.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
-/// The routes of the control plane. People and their programs show the token of `people`, nodes that of `nodes`.
-pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<Guard>, nodes: Arc<Guard>) -> Router {
+/// The routes of the control plane, with those of its dashboard. People and their programs show the token of `people`,
+/// nodes that of `nodes`.
+pub(crate) fn router(
+    plane: Arc<ControlPlane>,
+    health: Arc<Health>,
+    people: Arc<Guard>,
+    nodes: Arc<Guard>,
+    dashboard: Router,
+) -> Router {
     let journals = Journals { catalog: plane.catalog.clone(), drain: plane.drain.clone() };
     let (api, document) = OpenApiRouter::with_openapi(openapi::document())
         .routes(routes!(functions::list))
@@ -108,7 +117,7 @@ pub(crate) fn router(plane: Arc<ControlPlane>, health: Arc<Health>, people: Arc<
         .split_for_parts();
     let api = api.layer(middleware::from_fn_with_state(people, auth::check));
     let for_nodes = nodes::router(plane).layer(middleware::from_fn_with_state(nodes, auth::check));
-    finish(api.merge(for_nodes).merge(openapi::pages(document)), health)
+    finish(api.merge(for_nodes).merge(openapi::pages(document)).merge(dashboard), health)
 }
 
 /// The routes of a node without a registry of its own: how it is, and what its functions print. Whoever shows the nodes'
@@ -171,7 +180,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// Keeps a browser from taking an answer for a page that it is not, and a page from doing what it need not.
 fn guard_page(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // The dashboard's pages have one of their own.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
 }
 
 async fn unknown(request: Request) -> Problem {

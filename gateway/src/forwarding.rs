@@ -1,6 +1,6 @@
 //! What a request says about its way here, on to the function.
 
-use crate::{address, request_id::RequestId};
+use crate::{address, control::SESSION_COOKIE, request_id::RequestId};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Version, header,
     uri::{Authority, Scheme},
@@ -78,7 +78,31 @@ pub(crate) fn rewrite<B>(request: &mut Request<B>, hop: Hop<'_>) -> Result<(), h
     if !hop.trusted {
         headers.remove(header::FORWARDED);
     }
+    if headers.contains_key(header::COOKIE) {
+        keep_session_back(headers);
+    }
     Ok(())
+}
+
+/// Takes the dashboard's session out of the cookies: where both planes have one host name, browsers send it to functions
+/// too, and whoever has it can do what its user can.
+fn keep_session_back(headers: &mut HeaderMap) {
+    let is_session = |pair: &str| pair.split('=').next().map(str::trim) == Some(SESSION_COOKIE);
+    let has_session = |line: &HeaderValue| String::from_utf8_lossy(line.as_bytes()).split(';').any(is_session);
+    if !headers.get_all(header::COOKIE).iter().any(has_session) {
+        return;
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    headers.remove(header::COOKIE);
+    for line in lines {
+        let text = String::from_utf8_lossy(line.as_bytes());
+        let others: Vec<&str> = text.split(';').map(str::trim).filter(|pair| !is_session(pair)).collect();
+        if let Ok(others) = HeaderValue::try_from(others.join("; "))
+            && !others.is_empty()
+        {
+            headers.append(header::COOKIE, others);
+        }
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue, keep: bool) {
@@ -134,6 +158,20 @@ mod tests {
         assert_eq!(header(&request, "x-forwarded-prefix"), Some("/hello"));
         assert_eq!(header(&request, "x-request-id"), Some("id-1"));
         assert_eq!(header(&request, "traceparent"), Some("00-x-y-01"));
+    }
+
+    #[test]
+    fn no_function_gets_the_session_of_the_dashboard() {
+        let cookies = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
+            let request = rewritten(false, &lines);
+            let left = request.headers().get_all("cookie").iter().map(|line| line.to_str().unwrap().to_owned());
+            left.collect::<Vec<_>>()
+        };
+        assert_eq!(cookies(&["a=1; wasmway_session=secret;b=2"]), ["a=1; b=2"]);
+        assert_eq!(cookies(&["wasmway_session=secret", "a=1;  b=2"]), ["a=1; b=2"]);
+        assert_eq!(cookies(&["wasmway_session = secret"]), [""; 0]);
+        assert_eq!(cookies(&["a=1;  b=2", "wasmway_sessions=3"]), ["a=1;  b=2", "wasmway_sessions=3"], "as they came");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod catalog;
 mod checkup;
 mod config;
 mod control;
+mod dashboard;
 mod drain;
 mod disk;
 mod ending;

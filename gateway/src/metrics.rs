@@ -2,9 +2,11 @@
 
 mod functions;
 mod node;
+mod reading;
 
 pub(crate) use functions::FunctionMetrics;
 pub(crate) use node::NodeState;
+pub(crate) use reading::{Latencies, Totals, quantile};
 
 use functions::OfFunctions;
 use node::OfNode;

@@ -170,6 +170,14 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
+
+    pub(crate) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
 }
 
 /// Failure -> whose, status and code. Without a wildcard: a new failure must be given an answer.

@@ -98,13 +98,19 @@ impl RouteTable {
     /// How many functions there are.
     pub(crate) fn functions(&self) -> usize {
         self.functions
-    /// All functions of a namespace, in no order.
-    pub(crate) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Backend> {
+    }
+
+    /// All functions, each once, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Backend> {
         // Each is there by its full name, some once more by a short one, which has no dot, and versions by names that are
         // none of functions.
-        let is_full = |name: &str| name.contains('.') && !name.contains('@') && !name.starts_with(|c: char| c.is_ascii_digit());
-        let full = self.by_name.iter().filter(move |(name, _)| is_full(name));
-        full.map(|(_, backend)| backend).filter(move |backend| **backend.leader().function.namespace() == *namespace)
+        let is_full = |name: &str| name.contains('.') && !name.contains('@') && name.starts_with(|c: char| c.is_ascii_lowercase());
+        self.by_name.iter().filter(move |(name, _)| is_full(name)).map(|(_, backend)| backend)
+    }
+
+    /// All functions of a namespace, in no order.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Backend> {
+        self.all().filter(move |backend| **backend.leader().function.namespace() == *namespace)
     }
 
     /// All splits.

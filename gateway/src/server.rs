@@ -6,6 +6,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, Role},
     control::{self, ControlPlane, Guard, Journals},
+    dashboard,
     drain::Drain,
     follower::{Follower, Progress, Upstream},
     garbage,
@@ -171,7 +172,8 @@ impl Node<'_> {
             tokio::spawn(trial::watch(catalog.clone(), Court::Here(plane.clone()), config.node_name.clone()));
         }
         let health = self.health(health::Source::Own(StoreWatch::start(plane.registry.clone())), catalog.as_ref());
-        Ok((control::router(plane, health, people, nodes), catalog))
+        let pages = dashboard::router(plane.clone(), people.clone(), config.node_name.clone());
+        Ok((control::router(plane, health, people, nodes, pages), catalog))
     }
 
     /// Looks for what other processes change, and for what nobody needs any more.

@@ -1,6 +1,7 @@
 //! The repository's own tasks: `cargo xtask --help`.
 
 mod bench;
+mod browser;
 mod c_guest;
 mod command;
 mod component;
@@ -12,6 +13,7 @@ mod test;
 mod tidy;
 mod toolchain;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +72,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Tries every page and every action of the dashboard out in Chromium
+    Browser {
+        /// Folder for a picture of every page
+        #[arg(long, value_name = "FOLDER")]
+        screenshots: Option<PathBuf>,
+    },
     /// Counts the instructions of a request by the development build, and compares with bench/baseline.json
     Instructions,
     /// Feeds made-up input to everything that reads what strangers send
@@ -111,6 +119,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Fleet { names, seconds } => test::fleet(&layout, seconds, &names),
         Task::Siege { arguments } => test::siege(&layout, &arguments),
         Task::Bench { arguments } => bench::run(&layout, &arguments),
+        Task::Browser { screenshots } => browser::try_out(&layout, screenshots),
         Task::Instructions => bench::instructions(&layout),
         Task::Fuzz { names, seconds } => fuzz::run(&layout, seconds, &names),
         Task::Test { arguments } => test::run(&layout, &arguments),

@@ -54,6 +54,16 @@ pub(crate) fn ensure_valgrind() -> Result<()> {
     if is_there("valgrind") { Ok(()) } else { apt_install(&["valgrind"], "install valgrind") }
 }
 
+/// The browser that the dashboard is tried out with: its program.
+pub(crate) fn ensure_chromium() -> Result<String> {
+    const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+    let find = || PROGRAMS.into_iter().find_map(|name| output(Command::new("which").arg(name), "").ok());
+    if find().is_none() {
+        apt_install(&["chromium"], "install Chromium")?;
+    }
+    find().context("there is no Chromium")
+}
+
 /// Whether Debian's Postgres is there, which is out of the path in a folder for each version.
 fn debian_has_postgres() -> bool {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

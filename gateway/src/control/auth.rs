@@ -1,13 +1,16 @@
 //! Who may use the API.
 
-use super::Attempts;
+use super::{
+    Attempts,
+    session::{self, Holder, Sessions},
+};
 use crate::{forwarding::Peer, problem::Problem, request_id::RequestId, token::Token};
 use axum::{
     extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::Authority};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts, uri::Authority};
 use std::{net::IpAddr, sync::Arc};
 use tokio::time::Instant;
 use wasmway_registry::{Author, Namespace, Registry, Role, TOKEN_PREFIX};
@@ -16,6 +19,8 @@ use wasmway_registry::{Author, Namespace, Registry, Role, TOKEN_PREFIX};
 pub(crate) struct Guard {
     /// `None` in development: nobody is asked.
     token: Option<Token>,
+    /// How browsers are known that have shown a token; nodes have no browsers.
+    sessions: Option<Sessions>,
     /// Where other tokens are known, if there are any.
     registry: Option<Registry>,
     /// Where wrong tokens came from.
@@ -28,12 +33,12 @@ pub(crate) struct Guard {
 
 /// Who was let in, as what.
 #[derive(Clone, Debug)]
-pub(super) struct Access {
+pub(crate) struct Access {
     /// The name of the token.
-    name: String,
-    role: Role,
+    pub(crate) name: String,
+    pub(crate) role: Role,
     /// The only namespace that is theirs; `None` for all.
-    namespace: Option<Namespace>,
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl Access {
@@ -43,9 +48,19 @@ impl Access {
     }
 
     /// Whether what is written `NAMESPACE/...` is theirs to see.
-    pub(super) fn may_see(&self, what: &str) -> bool {
+    pub(crate) fn may_see(&self, what: &str) -> bool {
         let own = self.namespace.as_ref();
         own.is_none_or(|own| what.split_once('/').is_some_and(|(namespace, _)| namespace == own.as_str()))
+    }
+
+    /// Whether they may change functions.
+    pub(crate) fn may_change(&self) -> bool {
+        self.role >= Role::Developer
+    }
+
+    /// Whether they may see and change what is of all namespaces: tokens, quotas, the audit log.
+    pub(crate) fn is_operator(&self) -> bool {
+        self.role == Role::Admin && self.namespace.is_none()
     }
 
     /// Whether it is good for a request. What is in another namespace is not even there.
@@ -97,36 +112,76 @@ impl Guard {
     /// is let in.
     pub(crate) fn of_people(token: Option<Token>, registry: Registry) -> Arc<Self> {
         let (file, bearer) = ("the file admin.token of the data folder, or was made for you", "admin.token");
-        Arc::new(Self { token, registry: Some(registry), attempts: Attempts::default(), file, bearer })
+        let sessions = token.as_ref().map(Sessions::signed_by);
+        Arc::new(Self { token, sessions, registry: Some(registry), attempts: Attempts::default(), file, bearer })
     }
 
     /// Nodes show `token`.
     pub(crate) fn of_nodes(token: Token) -> Arc<Self> {
         let (file, bearer) = ("the file node.token of the registry's data folder", "node.token");
-        Arc::new(Self { token: Some(token), registry: None, attempts: Attempts::default(), file, bearer })
+        Arc::new(Self {
+            token: Some(token),
+            sessions: None,
+            registry: None,
+            attempts: Attempts::default(),
+            file,
+            bearer,
+        })
     }
 
     /// Who sends a request.
-    async fn identify(&self, request: &Parts) -> Result<Access, Problem> {
+    pub(crate) async fn identify(&self, request: &Parts) -> Result<Access, Problem> {
         let Some(token) = &self.token else {
             let is_local = is_local(&request.headers, request.uri.authority());
             return if is_local { Ok(Access::full("development")) } else { Err(foreign()) };
         };
-        let Some(given) = bearer(&request.headers) else { return Err(self.unauthorized()) };
+        match bearer(&request.headers) {
+            Some(given) => Ok(self.bearer_of(token, given, request).await?.1),
+            None => self.session(request).await,
+        }
+    }
+
+    /// Whose token was shown, and what it is good for.
+    async fn bearer_of(&self, token: &Token, given: &str, request: &Parts) -> Result<(Holder, Access), Problem> {
         if token.matches(given) {
-            return Ok(Access::full(self.bearer));
+            return Ok((Holder::Admin, Access::full(self.bearer)));
         }
         if let Some(registry) = self.registry.as_ref().filter(|_| given.starts_with(TOKEN_PREFIX))
             && let Some(token) = registry.token_of(given).await?
         {
-            if let Some(end) = token.expires_at.filter(|_| token.has_expired()) {
-                let detail = format!("the token {:?} was good until {end}; have another made", token.name);
-                let status = StatusCode::UNAUTHORIZED;
-                return Err(Problem::platform(status, "token-expired", "The token has expired", detail));
-            }
-            return Ok(Access { name: token.name, role: token.role, namespace: token.namespace });
+            return Ok((Holder::Token(token.id.clone()), access(token)?));
         }
         Err(self.wrong_token(request))
+    }
+
+    /// Whose session a browser's request belongs to.
+    async fn session(&self, request: &Parts) -> Result<Access, Problem> {
+        let holder = self.sessions.as_ref().and_then(|sessions| sessions.holder(&request.headers));
+        let token = match (holder, &self.registry) {
+            (Some(Holder::Admin), _) => return Ok(Access::full(self.bearer)),
+            (Some(Holder::Token(id)), Some(registry)) => registry.token_of_id(&id).await?,
+            (Some(Holder::Token(_)), None) | (None, _) => None,
+        };
+        token.map_or_else(|| Err(self.unauthorized()), access)
+    }
+
+    /// Whether a token has to be shown at all.
+    pub(crate) fn asks_for_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Begins the session of a browser whose user shows a token, with the cookie that is answered.
+    pub(crate) async fn log_in(&self, given: &str, request: &Parts) -> Result<HeaderValue, Problem> {
+        session::check_sender(request)?;
+        let (Some(token), Some(sessions)) = (&self.token, &self.sessions) else { return Err(self.unauthorized()) };
+        let (holder, _) = self.bearer_of(token, given.trim(), request).await?;
+        Ok(sessions.begin(&holder, session::is_tls(&request.headers)))
+    }
+
+    /// Ends the session of the browser that sends this, by the cookie that is answered.
+    pub(crate) fn log_out(request: &Parts) -> Result<HeaderValue, Problem> {
+        session::check_sender(request)?;
+        Ok(session::end())
     }
 
     /// Counts a wrong token, and says that there were too many when there were.
@@ -148,6 +203,16 @@ impl Guard {
     }
 }
 
+/// What a token is good for, while it is.
+fn access(token: wasmway_registry::Token) -> Result<Access, Problem> {
+    if let Some(end) = token.expires_at.filter(|_| token.has_expired()) {
+        let detail = format!("the token {:?} was good until {end}; have another made", token.name);
+        let status = StatusCode::UNAUTHORIZED;
+        return Err(Problem::platform(status, "token-expired", "The token has expired", detail));
+    }
+    Ok(Access { name: token.name, role: token.role, namespace: token.namespace })
+}
+
 /// Lets a request on to the API when it bears a token that is good for it, or, where none is asked for, when no web page
 /// of somebody else sent it.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
@@ -156,7 +221,10 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         Ok(access) => access,
         Err(problem) => return problem.into_response(),
     };
-    if let Err(problem) = access.permits(&request) {
+    // A session's cookie comes along with whatever page sends something; a token does not.
+    let by_session = guard.asks_for_token() && bearer(&request.headers).is_none();
+    let sent = if by_session { session::check_sender(&request) } else { Ok(()) };
+    if let Err(problem) = sent.and_then(|()| access.permits(&request)) {
         return problem.into_response();
     }
     request.extensions.insert(access);

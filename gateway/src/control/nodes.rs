@@ -20,6 +20,11 @@ const POLL_PATIENCE: Duration = Duration::from_secs(15);
 /// A node that has asked nothing for so long counts as away: three times as long as it waits.
 const AWAY_AFTER: SignedDuration = SignedDuration::from_secs(45);
 
+/// Whether a node that was heard of last at that time counts as there.
+pub(crate) fn is_live(seen_at: Timestamp) -> bool {
+    Timestamp::now().duration_since(seen_at) < AWAY_AFTER
+}
+
 /// What a node says and asks.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Poll {
@@ -72,7 +77,6 @@ pub(super) async fn list(
     State(plane): State<Arc<ControlPlane>>,
     Extension(access): Extension<Access>,
 ) -> Result<Json<NodeList>, Problem> {
-    let now = Timestamp::now();
     let nodes = plane.registry.nodes().await?;
     let view = |node: wasmway_registry::Node| NodeView {
         name: node.report.name,
@@ -80,8 +84,8 @@ pub(super) async fn list(
         revision: node.report.revision,
         // Each begins with its function, `NAMESPACE/NAME`.
         failing: node.report.failing.into_iter().filter(|what| access.may_see(what)).collect(),
+        live: is_live(node.seen_at),
         seen_at: node.seen_at,
-        live: now.duration_since(node.seen_at) < AWAY_AFTER,
     };
     let revision = plane.registry.revision().await?;
     Ok(Json(NodeList { nodes: nodes.into_iter().map(view).collect(), revision }))

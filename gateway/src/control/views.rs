@@ -102,11 +102,16 @@ pub(super) struct VersionView {
 }
 
 impl ControlPlane {
+    /// Where a function is called.
+    pub(crate) fn url_of(&self, namespace: &Namespace, name: &FunctionName) -> String {
+        format!("{}/{}/", self.data_url, address(namespace, name))
+    }
+
     /// A function for the API.
     pub(super) fn view(&self, function: Function) -> Result<FunctionView, serde_json::Error> {
         let Function { namespace, name, active, split, created_at, deployed_at, revision, .. } = function;
         Ok(FunctionView {
-            url: format!("{}/{}/", self.data_url, address(&namespace, &name)),
+            url: self.url_of(&namespace, &name),
             namespace: namespace.into(),
             name: name.into(),
             version: active.version.get(),

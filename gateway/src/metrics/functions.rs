@@ -6,16 +6,19 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
-use wasmway_scheduler::{Failure, Receipt};
+use wasmway_scheduler::{Blame, Failure, Receipt};
 
 /// Functions with labels of their own; what comes after them is counted under `_other`.
 pub(super) const LABELLED_FUNCTIONS: usize = 2000;
 
+/// What functions without labels of their own are counted under.
+pub(super) const OTHER: &str = "_other";
+
 /// Seconds, from 50 us to 30 s.
-const SECONDS: &[f64] = &[
+pub(super) const SECONDS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0,
 ];
@@ -47,17 +50,28 @@ pub(super) struct OfFunctions {
     response_bytes: IntCounterVec,
     throttled: IntCounterVec,
     /// Who has labels of its own, and has them still.
-    labelled: Mutex<HashMap<(String, String), Arc<AtomicBool>>>,
+    labelled: Mutex<HashMap<(String, String), Arc<Own>>>,
+    /// Of those who have none.
+    other: Arc<Own>,
+}
+
+/// What is known of those who are counted under the same labels, beside what is collected.
+#[derive(Default)]
+struct Own {
+    /// The labels were taken away: series that were removed are not to come back.
+    forgotten: AtomicBool,
+    /// Invocations whose end is the function's doing or ours, whatever the outcome: for the dashboard alone.
+    failed: AtomicU64,
 }
 
 /// The metrics of one function.
 pub(crate) struct FunctionMetrics {
-    namespace: String,
-    function: String,
+    pub(super) namespace: String,
+    pub(super) function: String,
     ok: IntCounter,
     invocations: IntCounterVec,
-    duration: prometheus::Histogram,
-    cpu: prometheus::Histogram,
+    pub(super) duration: prometheus::Histogram,
+    pub(super) cpu: prometheus::Histogram,
     memory: prometheus::Histogram,
     queue: prometheus::Histogram,
     cold_starts: IntCounter,
@@ -65,8 +79,7 @@ pub(crate) struct FunctionMetrics {
     request_bytes: IntCounter,
     response_bytes: IntCounter,
     throttled: IntCounter,
-    /// Whether the labels are still its own: series that were removed are not to come back.
-    labelled: Arc<AtomicBool>,
+    own: Arc<Own>,
     rejected: IntCounterVec,
 }
 
@@ -118,6 +131,7 @@ impl OfFunctions {
                 FUNCTION,
             )?,
             labelled: Mutex::default(),
+            other: Arc::default(),
         })
     }
 
@@ -127,11 +141,11 @@ impl OfFunctions {
         let key = (namespace.to_owned(), function.to_owned());
         let known = match labelled.get(&key) {
             None if labelled.len() < LABELLED_FUNCTIONS => {
-                Some(labelled.entry(key).or_insert_with(|| Arc::new(true.into())).clone())
+                Some(labelled.entry(key).or_default().clone())
             }
             known => known.cloned(),
         };
-        let (namespace, function) = if known.is_some() { (namespace, function) } else { ("_other", "_other") };
+        let (namespace, function) = if known.is_some() { (namespace, function) } else { (OTHER, OTHER) };
         let labels = [namespace, function];
         FunctionMetrics {
             namespace: namespace.to_owned(),
@@ -147,7 +161,7 @@ impl OfFunctions {
             request_bytes: self.request_bytes.with_label_values(&labels),
             response_bytes: self.response_bytes.with_label_values(&labels),
             throttled: self.throttled.with_label_values(&labels),
-            labelled: known.unwrap_or_else(|| Arc::new(true.into())),
+            own: known.unwrap_or_else(|| self.other.clone()),
             rejected: rejected.clone(),
         }
     }
@@ -157,7 +171,7 @@ impl OfFunctions {
     pub(super) fn forget(&self, namespace: &str, function: &str) {
         let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(own) = labelled.remove(&(namespace.to_owned(), function.to_owned())) else { return };
-        own.store(false, Relaxed);
+        own.forgotten.store(true, Relaxed);
         let labels = [namespace, function];
         for outcome in self.outcomes(&labels) {
             // Each of these was there a moment ago, or is gone already.
@@ -188,6 +202,11 @@ impl OfFunctions {
 }
 
 impl FunctionMetrics {
+    /// Invocations that failed, of all who are counted under its labels.
+    pub(super) fn failed(&self) -> u64 {
+        self.own.failed.load(Relaxed)
+    }
+
     /// Counts an invocation that is over.
     pub(crate) fn observe(&self, receipt: &Receipt) {
         match &receipt.failure {
@@ -196,9 +215,12 @@ impl FunctionMetrics {
                 return self.rejected.with_label_values(&["function-busy"]).inc();
             }
             Some(Failure::NodeBusy) => return self.rejected.with_label_values(&["node-busy"]).inc(),
-            Some(failure) if self.labelled.load(Relaxed) => {
+            Some(failure) if !self.own.forgotten.load(Relaxed) => {
                 let labels = [self.namespace.as_str(), self.function.as_str(), failure.outcome().as_str()];
                 self.invocations.with_label_values(&labels).inc();
+                if failure.outcome().blame() != Blame::NotOurs {
+                    self.own.failed.fetch_add(1, Relaxed);
+                }
             }
             Some(_) => {}
             None => self.ok.inc(),

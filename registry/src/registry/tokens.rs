@@ -196,6 +196,23 @@ impl Registry {
         .bind(&hash)
         .fetch_optional(connection))?;
         drop(transaction);
+        self.used(row).await
+    }
+
+    /// The token of that id, for whoever has shown its secret before; otherwise as [`Registry::token_of`].
+    pub async fn token_of_id(&self, id: &str) -> Result<Option<Token>, RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
+        let row: Option<TokenRow> = on!(&mut transaction, connection => sqlx::query_as(
+            "SELECT id, name, role, namespace, created_at, expires_at, last_used_at FROM tokens WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(connection))?;
+        drop(transaction);
+        self.used(row).await
+    }
+
+    /// Notes that a token was used, when it is good.
+    async fn used(&self, row: Option<TokenRow>) -> Result<Option<Token>, RegistryError> {
         let Some(token) = row.map(TokenRow::token).transpose()? else { return Ok(None) };
         let now = Timestamp::now();
         if !token.has_expired()
