@@ -19,7 +19,7 @@ mod registry;
 
 pub use artifacts::{Artifact, ArtifactError, ArtifactStore, Bucket, Sealed, Upload};
 pub use database::PostgresUrl;
-pub use difference::{Difference, differences};
+pub use difference::{Difference, differences, meaning_of_interface};
 pub use digest::{Digest, DigestError, DigestWriter};
 pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};
