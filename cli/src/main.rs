@@ -4,10 +4,14 @@ mod api;
 mod cli;
 mod client;
 mod commands;
+mod component;
 mod failure;
+mod language;
 mod output;
 mod project;
 mod settings;
+mod template;
+mod toolchain;
 mod up;
 
 use std::process::ExitCode;
@@ -43,6 +47,9 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
         Verb::Config(_) => commands::config::show(&settings, globals.output),
         Verb::Completions(arguments) => commands::completions::run(arguments),
+        Verb::New(arguments) => commands::new::run(arguments, globals.output),
+        Verb::Doctor(arguments) => commands::doctor::run(&arguments, globals.output),
+        Verb::Build(arguments) => commands::build::run(&arguments, globals.output),
         Verb::Deploy(arguments) => block_on(commands::deploy::run(arguments, &globals)),
         Verb::List(arguments) => block_on(commands::list::run(arguments, &globals)),
         Verb::Show(arguments) => block_on(commands::show::run(arguments, &globals)),

@@ -28,8 +28,11 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 15] = [
         &["up"],
+        &["new"],
+        &["doctor"],
+        &["build"],
         &["deploy"],
         &["list"],
         &["show"],
