@@ -26,6 +26,7 @@ mod overload;
 mod refusals;
 mod shutdown;
 mod streaming;
+mod templates;
 mod tls;
 mod toolchains;
 mod versions;
