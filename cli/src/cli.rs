@@ -18,7 +18,7 @@ use crate::settings::{self, DataDir, Resolved, ServerArguments};
     name = "wasmway",
     version,
     max_term_width = 110,
-    after_help = "Example:\n  wasmway up --example\n  wasmway deploy hello.wasm\n  wasmway invoke hello"
+    after_help = "Example:\n  wasmway up --example\n  wasmway new greet --lang rust\n  wasmway deploy greet/ --build\n  wasmway invoke greet"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -56,6 +56,9 @@ pub(crate) enum Verb {
     Dev(Box<dev::Dev>),
     Registry(Box<RegistryArguments>),
     Gateway(Box<GatewayArguments>),
+    New(commands::new::New),
+    Doctor(commands::doctor::Doctor),
+    Build(commands::build::Build),
     Deploy(commands::deploy::Deploy),
     List(commands::list::List),
     Show(commands::show::Show),

@@ -5,10 +5,14 @@ mod cli;
 mod client;
 mod commands;
 mod dev;
+mod component;
 mod failure;
+mod language;
 mod output;
 mod project;
 mod settings;
+mod template;
+mod toolchain;
 mod up;
 
 use std::process::ExitCode;
@@ -49,6 +53,9 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Restore(arguments) => block_on(commands::backup::back(arguments, &globals)),
         Verb::Completions(arguments) => commands::completions::run(arguments),
         Verb::Man(arguments) => commands::man::run(&arguments),
+        Verb::New(arguments) => commands::new::run(arguments, globals.output),
+        Verb::Doctor(arguments) => commands::doctor::run(&arguments, globals.output),
+        Verb::Build(arguments) => commands::build::run(&arguments, globals.output),
         Verb::Deploy(arguments) => block_on(commands::deploy::run(arguments, &globals)),
         Verb::List(arguments) => block_on(commands::list::run(arguments, &globals)),
         Verb::Show(arguments) => block_on(commands::show::run(arguments, &globals)),

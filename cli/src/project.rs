@@ -1,7 +1,9 @@
 //! What there is to deploy at a path: a component, and the `wasmway.toml` that goes with it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use wasmway_registry::{FunctionName, Manifest};
@@ -11,6 +13,8 @@ pub(crate) const MANIFEST_FILE: &str = "wasmway.toml";
 /// A component to deploy.
 #[derive(Debug)]
 pub(crate) struct Project {
+    /// Where its build runs.
+    pub(crate) folder: PathBuf,
     pub(crate) component: PathBuf,
     pub(crate) manifest: Option<ProjectManifest>,
 }
@@ -26,6 +30,20 @@ pub(crate) struct ProjectManifest {
 impl Project {
     /// Finds the component and manifest that a folder, a manifest or a component stands for.
     pub(crate) fn find(path: &Path) -> anyhow::Result<Self> {
+        let project = Self::locate(path)?;
+        if !project.component.is_file() {
+            let component = project.component.display();
+            match project.build_command() {
+                Some(command) => bail!("{component} is not there; `wasmway build` makes it (by: {command})"),
+                None if project.is_to_be_built() => bail!("{component} is not there; build it first"),
+                None => bail!("{component} is not there"),
+            }
+        }
+        Ok(project)
+    }
+
+    /// As [`Project::find`], also when the component has not been built yet.
+    pub(crate) fn locate(path: &Path) -> anyhow::Result<Self> {
         if path.is_dir() {
             let manifest = path.join(MANIFEST_FILE);
             if !manifest.is_file() {
@@ -41,27 +59,54 @@ impl Project {
 
     fn from_manifest(file: &Path) -> anyhow::Result<Self> {
         let read = ProjectManifest::read(file)?;
-        let build = &read.manifest.build;
-        let Some(built) = &build.component else {
+        let Some(built) = &read.manifest.build.component else {
             bail!("{} does not say which component to deploy; set `component` in its [build]", file.display());
         };
-        let component = folder(file).join(built);
-        if !component.is_file() {
-            match &build.command {
-                Some(command) => bail!("{} is not there; build it first: {command}", component.display()),
-                None => bail!("{} is not there; build it first", component.display()),
-            }
-        }
-        Ok(Self { component, manifest: Some(read) })
+        let folder = folder(file);
+        Ok(Self { component: folder.join(built), folder: folder.to_owned(), manifest: Some(read) })
     }
 
     fn from_component(file: &Path) -> anyhow::Result<Self> {
-        if !file.is_file() {
-            bail!("{} is not there", file.display());
-        }
-        let beside = folder(file).join(MANIFEST_FILE);
+        let folder = folder(file);
+        let beside = folder.join(MANIFEST_FILE);
         let manifest = if beside.is_file() { Some(ProjectManifest::read(&beside)?) } else { None };
-        Ok(Self { component: file.to_owned(), manifest })
+        Ok(Self { component: file.to_owned(), folder: folder.to_owned(), manifest })
+    }
+
+    /// Whether the component is the one that its manifest builds.
+    fn is_to_be_built(&self) -> bool {
+        let built = self.manifest.as_ref().and_then(|read| read.manifest.build.component.as_ref());
+        built.is_some_and(|built| self.folder.join(built) == self.component)
+    }
+
+    /// What builds the component; nothing when it is one that the manifest does not build.
+    pub(crate) fn build_command(&self) -> Option<&str> {
+        let command = self.manifest.as_ref()?.manifest.build.command.as_deref()?.trim();
+        self.is_to_be_built().then_some(command)
+    }
+
+    /// Runs the manifest's build command by a shell, in the project's folder. What it prints goes to standard error.
+    pub(crate) fn build(&self) -> anyhow::Result<()> {
+        let Some(command) = self.build_command() else {
+            bail!(
+                "{} has no command that builds it; set `command` in [build] of its {MANIFEST_FILE}",
+                self.component.display()
+            );
+        };
+        eprintln!("$ {command}");
+        // Of an empty path there is no folder, but here.
+        let folder = if self.folder == Path::new("") { Path::new(".") } else { &self.folder };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(folder).stdin(Stdio::null()).stdout(io::stderr());
+        let status = shell.status().with_context(|| format!("cannot run the build command: {command}"))?;
+        if !status.success() {
+            bail!("the build command failed ({status}): {command}\n`wasmway doctor` says whether a tool is missing");
+        }
+        if !self.component.is_file() {
+            let component = self.component.display();
+            bail!("the build command ended well, but made no {component}; correct `component` in [build]");
+        }
+        Ok(())
     }
 
     /// The name to deploy to: the one that is asked for, else the manifest's, else the component's file name.
@@ -131,7 +176,7 @@ mod tests {
     fn what_is_missing_is_named_with_the_way_to_it() {
         let dir = folder_with(&[("a/wasmway.toml", MANIFEST), ("b/wasmway.toml", "name = \"b\"\n"), ("c/x", "")]);
         let error = |path: &str| Project::find(&dir.path().join(path)).unwrap_err().to_string();
-        assert!(error("a").ends_with("is not there; build it first: make"), "{}", error("a"));
+        assert!(error("a").ends_with("is not there; `wasmway build` makes it (by: make)"), "{}", error("a"));
         assert!(error("b").contains("set `component` in its [build]"), "{}", error("b"));
         assert!(error("c").contains("has no wasmway.toml"), "{}", error("c"));
         assert!(error("d.wasm").ends_with("is not there"), "{}", error("d.wasm"));

@@ -31,6 +31,9 @@ fn every_command_explains_itself_with_an_example() {
     let commands: [&[&str]; 15] = [
         &["up"],
         &["dev"],
+        &["new"],
+        &["doctor"],
+        &["build"],
         &["deploy"],
         &["list"],
         &["show"],

@@ -53,3 +53,5 @@ pub use wasmway_registry::Stores;
 pub use wasmway_scheduler::TargetCpu;
 /// The life of a process that compiles one component: see the scheduler.
 pub use wasmway_scheduler::run_compile_worker;
+/// What a component is, found out from its bytes: for tools that look before they upload.
+pub use wasmway_scheduler::{ComponentSummary, Refusal, look};

@@ -63,20 +63,23 @@ fn of_imports(old: &[String], new: &[String]) -> Vec<Difference> {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
     let describe = |name: &String| {
-        let (meaning, is_capability) = meaning(name);
+        let (meaning, is_capability) = meaning_of_interface(name);
         let grows = is_capability && !old.contains_key(name);
         Difference { meaning: Some(meaning.to_owned()), ..difference("import", old.get(name), new.get(name), grows) }
     };
     changed.map(describe).collect()
 }
 
-/// What an interface is for, and whether having it lets a function reach anything beyond the request it answers.
-fn meaning(interface: &str) -> (&'static str, bool) {
+/// What an interface, named without its version, is for; and whether having it lets a function reach anything beyond the
+/// request it answers.
+pub fn meaning_of_interface(interface: &str) -> (&'static str, bool) {
     match interface {
-        "wasi:http/outgoing-handler" | "wasi:http/client" => ("calls the servers that outbound.allow names", true),
+        "wasi:http/outgoing-handler" | "wasi:http/client" => {
+            ("outbound HTTP, to the servers that outbound.allow names", true)
+        }
         "wasi:http/types" => ("HTTP messages", false),
         "wasi:cli/environment" => ("its own environment", false),
-        _ if interface.starts_with("wasi:cli/") => ("its log, its exit", false),
+        _ if interface.starts_with("wasi:cli/") => ("its log and its exit", false),
         _ if interface.starts_with("wasi:clocks/") => ("clocks", false),
         _ if interface.starts_with("wasi:io/") => ("streams", false),
         _ if interface.starts_with("wasi:random/") => ("random numbers", false),

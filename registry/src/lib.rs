@@ -22,7 +22,7 @@ mod registry;
 pub use artifacts::{Artifact, ArtifactError, ArtifactStore, Bucket, Sealed, Upload};
 pub use backup::{BackupError, BackupSummary, back_up, restore};
 pub use database::PostgresUrl;
-pub use difference::{Difference, differences};
+pub use difference::{Difference, differences, meaning_of_interface};
 pub use digest::{Digest, DigestError, DigestWriter};
 pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};

@@ -80,6 +80,21 @@ pub enum Refusal {
     CompileFailed(String),
 }
 
+impl Refusal {
+    /// The stable code of its problem, and its title. Without a wildcard: a new refusal must be given both.
+    pub fn code_and_title(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::NotAComponent(_) => ("not-a-component", "Not a component"),
+            Self::Precompiled => ("precompiled-refused", "Native code is not taken"),
+            Self::MissingExport(_) => ("missing-export", "No HTTP handler"),
+            Self::UnknownImport(_) => ("unknown-import", "Unknown import"),
+            Self::TooComplex(_) => ("too-complex", "Too complex"),
+            Self::OverLimits(_) => ("limits-refused", "Over the limits"),
+            Self::CompileFailed(_) => ("compile-failed", "It does not compile"),
+        }
+    }
+}
+
 /// Bytes of one function body: larger ones take the compiler minutes.
 const FUNCTION_BODY_BYTES: usize = 8 << 20;
 /// Functions with a body over all core modules.
@@ -108,7 +123,7 @@ pub(crate) fn inspect(bytes: &[u8]) -> Result<ComponentSummary, Refusal> {
     Ok(ComponentSummary { world, export, imports: outline.imports })
 }
 
-fn malformed(error: &wasmparser::BinaryReaderError) -> String {
+pub(crate) fn malformed(error: &wasmparser::BinaryReaderError) -> String {
     format!(
         "this begins like a WebAssembly component, but is damaged or cut short: {}, at byte {}",
         error.message(),

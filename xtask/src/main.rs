@@ -9,6 +9,7 @@ mod examples;
 mod fuzz;
 mod guests;
 mod layout;
+mod templates;
 mod test;
 mod tidy;
 mod toolchain;
@@ -44,6 +45,8 @@ enum Task {
         #[arg(long, conflicts_with = "names")]
         prebuilt: bool,
     },
+    /// Makes, builds, deploys and calls a function from every template of sdk/templates; in Go only where Go is installed
+    Templates,
     /// Checks habits that the compiler does not: sizes, names, dependencies, untested guests
     Tidy,
     /// Kills the platform in the middle of deploys, again and again: what it acknowledged must be there
@@ -114,6 +117,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Guests { names } => guests::build(&layout, &names),
         Task::Examples { prebuilt: true, .. } => examples::build_prebuilt(&layout),
         Task::Examples { names, .. } => examples::build(&layout, &names),
+        Task::Templates => templates::run(&layout),
         Task::Tidy => tidy::check(&layout),
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Fleet { names, seconds } => test::fleet(&layout, seconds, &names),

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{is_there, output, run, step};
 use crate::layout::Layout;
+use crate::templates;
 
 /// A standard library and C library for WebAssembly that fit each other, from Debian.
 const DEBIAN_RUST: &[&str] = &["rustc-web", "rust-web-src", "wasi-libc"];
@@ -27,6 +28,7 @@ pub(crate) fn install(layout: &Layout) -> Result<()> {
     step(&format!("Python tools: {}", python_tools(layout)?.display()));
     ensure_npm()?;
     step("npm: there");
+    templates::prepare(layout)?;
     ensure_counterparts()?;
     step("promtool, Postgres, haproxy and pebble: there");
     Ok(())
@@ -137,10 +139,9 @@ impl RustForWasm {
         // Settings of the build that we are part of are not meant for this one.
         cargo.env_remove("CARGO_BUILD_TARGET").env_remove("LD_LIBRARY_PATH");
         let mut flags = without_home_in_paths();
-        if let Self::Debian { linkers } = self {
+        if let Self::Debian { .. } = self {
             let path = env::var_os("PATH").unwrap_or_default();
-            let ours = [linkers.join("gcc-ld"), linkers.clone()];
-            cargo.env("PATH", env::join_paths(ours.into_iter().chain(env::split_paths(&path)))?);
+            cargo.env("PATH", env::join_paths(self.linkers().into_iter().chain(env::split_paths(&path)))?);
             // Building the standard library is an unstable feature, which this variable unlocks.
             cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
             cargo.args(["-Z", "build-std=std,panic_abort"]);
@@ -160,6 +161,32 @@ impl RustForWasm {
         // Of all ways to give flags this one wins over the others, and allows spaces in paths.
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         Ok(cargo)
+    }
+
+    /// Where the linkers are that a plain `cargo build` needs on its `PATH`.
+    pub(crate) fn linkers(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Rustup => Vec::new(),
+            Self::Debian { linkers } => vec![linkers.join("gcc-ld"), linkers.clone()],
+        }
+    }
+
+    /// The variables by which a plain `cargo build --release --target wasm32-wasip2` works, for libraries and programs.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let Self::Debian { .. } = self else { return Vec::new() };
+        let object = |name: &str| format!("-Clink-arg={DEBIAN_WASI_LIBC}/{name}");
+        let flags = [
+            "-Clink-self-contained=no".to_owned(),
+            format!("-L{DEBIAN_WASI_LIBC}"),
+            object("crt1-reactor.o"),
+            object("crt1-command.o"),
+        ];
+        vec![
+            ("RUSTC", DEBIAN_RUSTC.to_owned()),
+            ("RUSTC_BOOTSTRAP", "1".to_owned()),
+            ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".to_owned()),
+            ("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", flags.join(" ")),
+        ]
     }
 
     /// What [`Self::cargo_build`] makes of a library crate of this name.
@@ -198,13 +225,15 @@ fn debian_has_std_source() -> bool {
         .is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
-/// The folder of programs of a virtual environment that has componentize-py, Zig's C compiler and an S3 server.
+/// The folder of programs of a virtual environment that has componentize-py, Zig, wasm-tools and an S3
+/// server.
 pub(crate) fn python_tools(layout: &Layout) -> Result<PathBuf> {
     let venv = layout.target.join("python");
     let wanted = [
         layout.examples().join("hello-python/requirements.txt"),
         layout.guests().join("hello-c/requirements.txt"),
         layout.root.join("registry/tests/requirements.txt"),
+        layout.root.join("sdk/requirements.txt"),
     ];
     let mut versions = String::new();
     for file in &wanted {

@@ -12,10 +12,11 @@ use serde_json::Value;
 use wasmway_registry::FunctionName;
 
 use super::upload::Upload;
-use super::{nodes, plan};
+use super::{build, nodes, plan};
 use crate::api::Function;
 use crate::cli::Globals;
 use crate::client::Client;
+use crate::component::Component;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 use crate::project::{Project, ProjectManifest};
@@ -29,7 +30,7 @@ pub(crate) const WASM: &str = "application/wasm";
 /// PATH is a component, a wasmway.toml, or a folder with one. A component takes along the wasmway.toml beside it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  wasmway deploy hello.wasm\n  wasmway deploy target/wasm32-wasip2/release/my_shop.wasm --name shop\n  wasmway deploy my-project/"
+    after_help = "Example:\n  wasmway deploy hello.wasm\n  wasmway deploy target/wasm32-wasip2/release/my_shop.wasm --name shop\n  wasmway deploy my-project/ --build"
 )]
 pub(crate) struct Deploy {
     /// Component, wasmway.toml or project folder
@@ -41,6 +42,9 @@ pub(crate) struct Deploy {
     /// Percent of the function's requests that the new version gets; the active one keeps the others
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
     traffic: u32,
+    /// Build it first, as `wasmway build` does
+    #[arg(long)]
+    build: bool,
     /// Show what would change, and deploy nothing
     #[arg(long)]
     plan: bool,
@@ -66,8 +70,10 @@ pub(crate) enum Approval {
 }
 
 pub(crate) async fn run(arguments: Deploy, globals: &Globals) -> Result<(), Failure> {
-    let project = Project::find(&arguments.path)?;
+    let project = if arguments.build { build::build(&arguments.path)? } else { Project::find(&arguments.path)? };
     let name = project.name(arguments.name.as_ref())?;
+    // What the platform would refuse is said before anything is sent.
+    Component::read(&project.component)?;
     let client = Client::new(globals)?;
     if arguments.plan || (arguments.require_approval.is_some() && !arguments.approve) {
         let answer = plan::ask(&client, &name, &project).await?;

@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Platform, binary, example, guest};
+use crate::harness::{Platform, binary, example, guest, importing};
 
 /// The command line of a developer on the same machine.
 pub(crate) struct Developer<'a>(pub(crate) &'a Platform);
@@ -162,6 +162,9 @@ async fn a_refusal_ends_with_1_and_says_why() {
     fs::write(platform.scratch().join("text.wasm"), "not a component").unwrap();
     let said = developer.is_refused(&["deploy", "text.wasm"]).await;
     assert!(said.starts_with("error: Not a component: ") && said.contains("(not-a-component"), "{said}");
+    fs::write(platform.scratch().join("queue.wasm"), importing("acme:queue/sender@1.0.0")).unwrap();
+    let said = developer.is_refused(&["deploy", "queue.wasm"]).await;
+    assert!(said.contains("acme:queue/sender@1.0.0") && said.contains("(unknown-import)"), "{said}");
     for arguments in
         [&["rollback", "no"][..], &["versions", "no"], &["logs", "no"], &["delete", "no", "--yes"], &["invoke", "no"]]
     {

@@ -35,6 +35,7 @@ mod prometheus;
 mod refusals;
 mod shutdown;
 mod streaming;
+mod templates;
 mod tls;
 mod toolchains;
 mod versions;

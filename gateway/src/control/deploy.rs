@@ -214,16 +214,16 @@ fn over_limits(detail: String) -> Problem {
     Problem::platform(StatusCode::UNPROCESSABLE_ENTITY, "limits-refused", "Over the limits", detail)
 }
 
-/// Refusal -> status, code and title. Without a wildcard: a new refusal must be given an answer.
+/// Refusal -> problem. Without a wildcard: a new refusal must be given a status.
 fn refused(refusal: &Refusal) -> Problem {
-    let (status, code, title) = match refusal {
-        Refusal::NotAComponent(_) => (StatusCode::BAD_REQUEST, "not-a-component", "Not a component"),
-        Refusal::Precompiled => (StatusCode::BAD_REQUEST, "precompiled-refused", "Native code is not taken"),
-        Refusal::MissingExport(_) => (StatusCode::UNPROCESSABLE_ENTITY, "missing-export", "No HTTP handler"),
-        Refusal::UnknownImport(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown-import", "Unknown import"),
-        Refusal::TooComplex(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-complex", "Too complex"),
-        Refusal::OverLimits(_) => (StatusCode::UNPROCESSABLE_ENTITY, "limits-refused", "Over the limits"),
-        Refusal::CompileFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "compile-failed", "It does not compile"),
+    let status = match refusal {
+        Refusal::NotAComponent(_) | Refusal::Precompiled => StatusCode::BAD_REQUEST,
+        Refusal::MissingExport(_)
+        | Refusal::UnknownImport(_)
+        | Refusal::TooComplex(_)
+        | Refusal::OverLimits(_)
+        | Refusal::CompileFailed(_) => StatusCode::UNPROCESSABLE_ENTITY,
     };
+    let (code, title) = refusal.code_and_title();
     Problem::platform(status, code, title, refusal.to_string())
 }
