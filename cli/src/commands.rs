@@ -2,8 +2,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
-pub(crate) mod check;
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod delete;

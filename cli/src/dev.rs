@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: Dev, resolved: &[Resolved], globals: &Globals) -> R
         },
         screen,
     };
-    runtime.block_on(session.run(up::config(Role::All, settings, AccessLogForm::Events)))?;
+    runtime.block_on(session.run(up::config(Role::All, settings, AccessLogForm::Events)?))?;
     Ok(())
 }
 

@@ -28,7 +28,7 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [&[&str]; 15] = [
+    let commands: &[&[&str]] = &[
         &["up"],
         &["dev"],
         &["new"],
@@ -49,7 +49,7 @@ fn every_command_explains_itself_with_an_example() {
         &[],
     ];
     for command in commands {
-        let output = run(&[command, &["--help"]].concat());
+        let output = run(&[*command, &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0), "{command:?}");
         let example = format!("Example:\n  wasmway {}", command.join(" "));
         assert!(stdout(&output).contains(&example), "{command:?}: {}", stdout(&output));

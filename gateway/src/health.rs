@@ -3,8 +3,8 @@
 use crate::{
     catalog::Catalog,
     disk::{self, Disk},
-    follower::Progress,
     drain::Drain,
+    follower::Progress,
     metrics::{Metrics, NodeState},
 };
 use serde::Serialize;

@@ -104,7 +104,9 @@ impl RouteTable {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Backend> {
         // Each is there by its full name, some once more by a short one, which has no dot, and versions by names that are
         // none of functions.
-        let is_full = |name: &str| name.contains('.') && !name.contains('@') && name.starts_with(|c: char| c.is_ascii_lowercase());
+        let is_full = |name: &str| {
+            name.contains('.') && !name.contains('@') && name.starts_with(|c: char| c.is_ascii_lowercase())
+        };
         self.by_name.iter().filter(move |(name, _)| is_full(name)).map(|(_, backend)| backend)
     }
 

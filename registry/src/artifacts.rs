@@ -11,8 +11,8 @@
 
 mod bucket;
 mod folder;
-mod upload;
 mod reach;
+mod upload;
 
 pub use bucket::Bucket;
 use folder::{age, list_folder, remove_leftovers};

@@ -56,7 +56,7 @@ impl Turns {
     }
 
     async fn build_and_deploy(&mut self, plan: Plan) -> Result<(), Failure> {
-        let project = Project { component: plan.component, manifest: plan.manifest };
+        let project = Project { folder: plan.root.clone(), component: plan.component, manifest: plan.manifest };
         let name = project.name(self.asked.as_ref())?;
         self.name = Some(name.clone());
         if let Some(command) = &plan.command {

@@ -17,5 +17,6 @@ mod deploys;
 mod endurance;
 mod load;
 mod members;
+mod moving;
 mod outages;
 mod traffic;

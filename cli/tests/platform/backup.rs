@@ -114,8 +114,12 @@ async fn what_is_there_is_never_overwritten() {
     let nothing = refused(wasmway("backup", &platform.scratch().join("b.tar"), &other).output().unwrap());
     assert!(nothing.contains("there is no registry.db in "), "{nothing}");
     assert!(!platform.scratch().join("b.tar").exists());
-    let elsewhere = wasmway("backup", &file, &platform.folder()).env("WASMWAY_DATABASE", "postgres://db").output();
-    assert!(refused(elsewhere.unwrap()).contains("pg_dump"));
+    let other = platform.scratch().join("c.tar");
+    let half = wasmway("backup", &other, &platform.folder()).env("WASMWAY_ARTIFACTS", "file:///tmp").output();
+    assert!(refused(half.unwrap()).contains("without --database"));
+    let away =
+        wasmway("backup", &other, &platform.folder()).env("WASMWAY_DATABASE", "postgres://127.0.0.1:1/x").output();
+    assert!(refused(away.unwrap()).contains("cannot be opened"));
 }
 
 #[tokio::test]

@@ -140,9 +140,7 @@ impl OfFunctions {
         let mut labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), function.to_owned());
         let known = match labelled.get(&key) {
-            None if labelled.len() < LABELLED_FUNCTIONS => {
-                Some(labelled.entry(key).or_default().clone())
-            }
+            None if labelled.len() < LABELLED_FUNCTIONS => Some(labelled.entry(key).or_default().clone()),
             known => known.cloned(),
         };
         let (namespace, function) = if known.is_some() { (namespace, function) } else { (OTHER, OTHER) };
