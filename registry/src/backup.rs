@@ -160,7 +160,8 @@ async fn digests(connection: &mut SqliteConnection) -> Result<Vec<Digest>, Backu
 /// Revision, functions and versions.
 async fn counted(connection: &mut SqliteConnection) -> Result<[u64; 3], BackupError> {
     let row: (i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT revision FROM registry), (SELECT COUNT(*) FROM functions), (SELECT COUNT(*) FROM versions)",
+        "SELECT (SELECT revision FROM registry), (SELECT COUNT(*) FROM functions WHERE active_version IS NOT NULL), \
+         (SELECT COUNT(*) FROM versions)",
     )
     .fetch_one(connection)
     .await?;

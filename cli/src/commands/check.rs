@@ -28,9 +28,10 @@ pub(crate) struct Check {
 pub(crate) async fn run(arguments: Check, globals: &Globals) -> Result<ExitCode, Failure> {
     let settings = arguments.server.settings;
     let role = settings.registry.clone().map_or(Role::All, Role::Gateway);
-    let running = match client::running_on(&settings.data_dir.data_dir)? {
-        Some(Running { control }) if answers(&control).await => Some(control),
-        Some(_) | None => None,
+    // What is wrong with the data directory itself is found below.
+    let running = match client::running_on(&settings.data_dir.data_dir) {
+        Ok(Some(Running { control })) if answers(&control).await => Some(control),
+        Ok(_) | Err(_) => None,
     };
     let clock = globals.server.clone().or_else(|| settings.registry.clone());
     let found = check_up(&up::config(role, settings, up::NO_ACCESS_LOG)?, running.as_ref(), clock.as_ref()).await;

@@ -1,14 +1,16 @@
 //! The platform in one file, and back.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::durability::{all, answers_as_before, with_history};
-use crate::harness::binary;
+use crate::harness::{PATIENCE, binary, eventually};
 
 fn wasmway(verb: &str, file: &Path, data_dir: &Path) -> Command {
     let mut command = binary();
@@ -38,28 +40,36 @@ fn wipe(data_dir: &Path) {
     assert!(!data_dir.exists());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_backup_under_load_has_everything_that_was_acknowledged_before() {
     let mut platform = with_history().await;
     let before = all(&platform).await;
     let token = platform.token();
     let file = platform.scratch().join("backup.tar");
-    let made = tokio::task::spawn_blocking({
-        let mut command = wasmway("backup", &file, &platform.folder());
-        move || command.output().unwrap()
-    });
-    // Meanwhile everything goes on: calls, and deploys of other namespaces, until the backup is there and a while longer.
-    let mut deploys = 0;
-    tokio::pin!(made);
-    let output = loop {
-        tokio::select! {
-            output = &mut made => break output.unwrap(),
-            _ = platform.deploy("echo").namespace("load").manifest(&format!("[env]\nN = \"{deploys}\"\n")) => deploys += 1,
+    // Meanwhile everything goes on: calls, and deploys into another namespace, before the backup begins and after its end.
+    let (deploys, over) = (Cell::new(0), Cell::new(false));
+    let deploying = async {
+        while !over.get() {
+            platform.deploy("echo").namespace("load").manifest(&format!("[env]\nN = \"{}\"\n", deploys.get())).await;
+            deploys.set(deploys.get() + 1);
+            platform.get("/it/").await.expect(200);
         }
-        platform.get("/it/").await.expect(200);
     };
+    let backing_up = async {
+        let more = async |count: u64| {
+            let wanted = deploys.get() + count;
+            eventually("deploys to go on", PATIENCE, async || (deploys.get() >= wanted).then_some(wanted)).await
+        };
+        let before = more(2).await;
+        let mut command = wasmway("backup", &file, &platform.folder());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let after = deploys.get() + 1;
+        more(2).await;
+        over.set(true);
+        (output, before..=after)
+    };
+    let ((), (output, versions)) = tokio::join!(deploying, backing_up);
     assert!(said(output).starts_with("backed up "), "it says what it holds");
-    assert!(deploys > 0, "nothing was deployed meanwhile");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "there are tokens in it");
     platform.upload("later", crate::harness::guest("hello")).await;
 
@@ -71,6 +81,9 @@ async fn a_backup_under_load_has_everything_that_was_acknowledged_before() {
     platform.start_again().await;
     assert_eq!(platform.token(), token, "who had a token has it still");
     answers_as_before(&platform, &before).await;
+    let load = platform.api(Method::GET, "/functions/echo?namespace=load").await.expect(200).json();
+    assert!(versions.contains(&load["version"].as_u64().unwrap()), "{versions:?}: {load}");
+    platform.get("/echo.load/").await.expect(200);
     platform.get("/later/").await.expect_problem(404, "unknown-function", "platform");
     platform.deploy("trap").await;
     platform.get("/trap/").await.expect(502);
@@ -134,7 +147,7 @@ async fn a_backup_that_is_damaged_restores_nothing() {
     flipped[2000] ^= 1;
     for (bytes, why) in [
         (&whole[..whole.len() / 2], "no whole backup"),
-        (&whole[..whole.len() - 3072], "ends before backup.json"),
+        (&whole[..whole.len() - 2048], "ends before backup.json"),
         (&flipped[..], "other bytes are stored under sha256:"),
         (b"not a tar archive at all", "no whole backup"),
         (b"", "ends before backup.json"),

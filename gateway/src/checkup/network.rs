@@ -24,6 +24,9 @@ pub(super) async fn addresses(config: &Config, running: Option<&Url>) -> Vec<Fin
     let mut found = Vec::new();
     if !matches!(config.role, Role::Registry) {
         found.push(address("data plane", "--listen", config.listen).await);
+        if let Some(tls) = &config.tls {
+            found.push(address("data plane over TLS", "--tls-listen", tls.listen).await);
+        }
     }
     found.push(address("control plane", "--control", config.control).await);
     found

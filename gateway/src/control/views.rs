@@ -128,7 +128,7 @@ impl ControlPlane {
     }
 
     /// Where a version of the function alone is called, if it has an address of its own.
-    pub(super) fn preview_url(&self, function: &Function, version: Version) -> Option<String> {
+    pub(crate) fn preview_url(&self, function: &Function, version: Version) -> Option<String> {
         let has_one = function.previews.iter().any(|preview| preview.version == version);
         let address = address(&function.namespace, &function.name);
         has_one.then(|| format!("{}/{address}@{version}/", self.data_url))

@@ -34,6 +34,8 @@ struct Row {
     digest: String,
     size: String,
     world: String,
+    /// Where it alone is called.
+    preview: Option<String>,
     created: When,
 }
 
@@ -72,6 +74,7 @@ pub(in crate::dashboard) async fn show(
         Row {
             version,
             active: record.active,
+            preview: dashboard.plane.preview_url(&function, record.version),
             share: shares.get(&version).map(|share| (*share).clone()),
             digest: record.digest.to_string(),
             size: units::bytes(record.size),
