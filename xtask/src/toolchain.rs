@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{is_there, output, run, step};
+use crate::command::{is_on_path, is_there, output, run, step};
 use crate::layout::Layout;
 use crate::templates;
 
@@ -45,7 +45,7 @@ fn ensure_counterparts() -> Result<()> {
     if !is_there("haproxy") && !Path::new("/usr/sbin/haproxy").is_file() {
         apt_install(&["haproxy"], "install haproxy (a Mac: brew install haproxy)")?;
     }
-    if !is_there("pebble") || !is_there("pebble-challtestsrv") {
+    if !is_on_path("pebble") || !is_on_path("pebble-challtestsrv") {
         apt_install(&["pebble"], "install Let's Encrypt's pebble and pebble-challtestsrv")?;
     }
     Ok(())

@@ -164,7 +164,14 @@ fn say(done: &str, summary: &BackupSummary, globals: &Globals) -> Result<(), Fai
 fn described(done: &str, summary: &BackupSummary) -> String {
     let BackupSummary { functions, versions, components, component_bytes, time, .. } = summary;
     format!(
-        "{done} {functions} functions in {versions} versions, {components} components of {}, as of {time:.0}",
+        "{done} {} in {}, {} of {}, as of {time:.0}",
+        counted(*functions, "function"),
+        counted(*versions, "version"),
+        counted(*components, "component"),
         output::size(*component_bytes)
     )
+}
+
+fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }

@@ -51,18 +51,23 @@ fn client(roots: &[&str], hosts: &[&str], platform: &Platform) -> reqwest::Clien
     client.tls_certs_only(roots).build().unwrap()
 }
 
+/// A platform that shows the certificate in these files.
+async fn with_files(certificate: &Path, key: &Path) -> Platform {
+    Platform::builder()
+        .arg("--tls-listen=127.0.0.1:0")
+        .arg(format!("--tls-certificate={}", certificate.display()))
+        .arg(format!("--tls-key={}", key.display()))
+        .start()
+        .await
+}
+
 #[tokio::test]
 async fn https_is_spoken_with_certificates_from_files_which_may_change() {
     let home = tempfile::tempdir().unwrap();
     let (certificate, key) = (home.path().join("tls.crt"), home.path().join("tls.key"));
     let (first, second) = (Authority::new(), Authority::new());
     first.issue(&["fn.example", "*.fn.example"], &certificate, &key);
-    let platform = Platform::builder()
-        .arg("--tls-listen=127.0.0.1:0")
-        .arg(format!("--tls-certificate={}", certificate.display()))
-        .arg(format!("--tls-key={}", key.display()))
-        .start()
-        .await;
+    let platform = with_files(&certificate, &key).await;
     platform.deploy("inspect").await;
     let port = platform.tls_address().rsplit_once(':').unwrap().1.to_owned();
 
@@ -102,12 +107,7 @@ async fn http2_is_chosen_by_the_handshake() {
     let (certificate, key) = (home.path().join("tls.crt"), home.path().join("tls.key"));
     let authority = Authority::new();
     authority.issue(&["fn.example"], &certificate, &key);
-    let platform = Platform::builder()
-        .arg("--tls-listen=127.0.0.1:0")
-        .arg(format!("--tls-certificate={}", certificate.display()))
-        .arg(format!("--tls-key={}", key.display()))
-        .start()
-        .await;
+    let platform = with_files(&certificate, &key).await;
     platform.deploy("hello").await;
 
     let mut roots = rustls::RootCertStore::empty();
