@@ -1,5 +1,5 @@
 //! How long a lookup takes with few functions and with many:
-//! `cargo test --release --workspace --exclude xtask --lib -- --ignored --nocapture lookups`.
+//! `cargo test --workspace --exclude xtask --lib -- --ignored --nocapture lookups`, with `--release` where there is time.
 
 use super::{RouteTable, model};
 use crate::{address::Address, metrics::Metrics};
@@ -9,7 +9,7 @@ use std::{hint::black_box, time::Instant};
 const LOOKUPS: usize = 2_000_000;
 
 #[test]
-#[ignore = "measures; run it by hand on a release build"]
+#[ignore = "measures; run it by hand"]
 fn lookups_with_few_functions_and_with_many() {
     let metrics = Metrics::new().unwrap();
     for count in [10, 1_000, 10_000] {
