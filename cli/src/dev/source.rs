@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::project::{MANIFEST_FILE, ProjectManifest};
+use crate::project::{MANIFEST_FILE, Project};
 
 /// What a path stands for. The paths in it are absolute, as those are that changes are reported by.
 #[derive(Debug)]
@@ -24,11 +24,9 @@ enum Kind {
 /// What is to be done at a change.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Where the command runs.
-    pub(super) root: PathBuf,
+    pub(super) project: Project,
+    /// What builds the component; `None` when something else does.
     pub(super) command: Option<String>,
-    pub(super) component: PathBuf,
-    pub(super) manifest: Option<ProjectManifest>,
 }
 
 /// Names of changed files that are printed; the others are counted.
@@ -62,27 +60,13 @@ impl Source {
 
     /// What is to be done, as its manifest says now.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        let root = self.root.clone();
-        match &self.kind {
-            Kind::Component(component) => {
-                let beside = root.join(MANIFEST_FILE);
-                let manifest = if beside.is_file() { Some(ProjectManifest::read(&beside)?) } else { None };
-                Ok(Plan { root, command: None, component: component.clone(), manifest })
-            }
-            Kind::Project(file) => {
-                let manifest = ProjectManifest::read(file)?;
-                let build = &manifest.manifest.build;
-                let Some(component) = &build.component else {
-                    bail!("{} does not say which component to deploy; set `component` in its [build]", file.display());
-                };
-                Ok(Plan {
-                    component: root.join(component),
-                    command: build.command.clone(),
-                    root,
-                    manifest: Some(manifest),
-                })
-            }
-        }
+        let (path, is_built_here) = match &self.kind {
+            Kind::Project(manifest) => (manifest, true),
+            Kind::Component(component) => (component, false),
+        };
+        let project = Project::locate(path)?;
+        let command = project.build_command().filter(|_| is_built_here).map(str::to_owned);
+        Ok(Plan { project, command })
     }
 
     /// Files as a person calls them.

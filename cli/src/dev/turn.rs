@@ -55,14 +55,13 @@ impl Turns {
         }
     }
 
-    async fn build_and_deploy(&mut self, plan: Plan) -> Result<(), Failure> {
-        let project = Project { folder: plan.root.clone(), component: plan.component, manifest: plan.manifest };
+    async fn build_and_deploy(&mut self, Plan { project, command }: Plan) -> Result<(), Failure> {
         let name = project.name(self.asked.as_ref())?;
         self.name = Some(name.clone());
-        if let Some(command) = &plan.command {
+        if let Some(command) = &command {
             self.screen.note("building", command);
             let started = Instant::now();
-            let status = build::run(command, &plan.root).await?;
+            let status = build::run(command, &project.folder).await?;
             let took = output::time(started.elapsed().as_micros() as u64);
             if !status.success() {
                 return Err(anyhow!("the build failed after {took} ({status})").into());
@@ -70,8 +69,7 @@ impl Turns {
             self.screen.note("built", format_args!("in {took}"));
         }
         if !project.component.is_file() {
-            let made =
-                if plan.command.is_some() { "; set `component` in [build] to what the command makes" } else { "" };
+            let made = if command.is_some() { "; set `component` in [build] to what the command makes" } else { "" };
             return Err(anyhow!("{} is not there{made}", project.component.display()).into());
         }
         let started = Instant::now();

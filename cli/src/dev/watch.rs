@@ -104,7 +104,7 @@ impl Watcher {
 
     /// Takes over from the manifest which component to pass over, because the build makes it, or to watch.
     pub(super) fn follow(&mut self, plan: &Plan) -> anyhow::Result<()> {
-        let component = plan.component.clone();
+        let component = plan.project.component.clone();
         self.product = None;
         self.always = vec![self.root.join(crate::project::MANIFEST_FILE)];
         if plan.command.is_some() {
