@@ -100,20 +100,23 @@ impl Acme {
     /// Gets what is missing or will be too old soon, for ever.
     pub(crate) async fn keep(&self) {
         let mut failures: HashMap<&str, (SystemTime, Duration)> = HashMap::new();
+        let hosts = || self.config.hosts.iter().map(String::as_str);
+        let mut held: HashMap<&str, Certificate> = hosts().filter_map(|host| Some((host, self.kept(host)?))).collect();
         loop {
-            for host in &self.config.hosts {
-                let waits = failures.get(host.as_str()).is_some_and(|(until, _)| *until > SystemTime::now());
-                if waits || self.kept(host).is_some_and(|kept| !is_due(&kept)) {
+            for host in hosts() {
+                let waits = failures.get(host).is_some_and(|(until, _)| *until > SystemTime::now());
+                if waits || held.get(host).is_some_and(|held| !is_due(held)) {
                     continue;
                 }
                 match self.obtain(host).await {
                     Ok(certificate) => {
-                        failures.remove(host.as_str());
+                        failures.remove(host);
                         self.show(host, &certificate);
+                        held.insert(host, certificate);
                         tracing::info!(host, "a certificate was issued");
                     }
                     Err(error) => {
-                        let pause = failures.get(host.as_str()).map_or(FIRST_PAUSE, |(_, last)| *last * 2);
+                        let pause = failures.get(host).map_or(FIRST_PAUSE, |(_, last)| *last * 2);
                         let pause = pause.min(LONGEST_PAUSE);
                         // Hosts of the same start do not come back all at once.
                         let jitter = rand::rng().random_range(1.0..1.2);
@@ -167,7 +170,8 @@ impl Acme {
         let pem = key + &chain;
         let certificate = tls::certificate(pem.as_bytes(), pem.as_bytes()).context("what the authority has issued")?;
         let path = self.path(host);
-        private_file::write(&path, &pem).with_context(|| format!("{} cannot be written", path.display()))?;
+        private_file::write(&path, |out| out.write_all(pem.as_bytes()))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(certificate)
     }
 
@@ -198,7 +202,7 @@ impl Acme {
         let (account, credentials) =
             builder.create(&new, directory.to_string(), None).await.context("the authority gives us no account")?;
         let kept = Kept { directory: Some(directory.clone()), credentials: Some(credentials) };
-        private_file::write(&path, &serde_json::to_string(&kept)?)
+        private_file::write(&path, |out| Ok(serde_json::to_writer(out, &kept)?))
             .with_context(|| format!("{} cannot be written", path.display()))?;
         Ok(account)
     }

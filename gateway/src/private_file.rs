@@ -2,16 +2,18 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-/// Writes the file `path` (mode 0600), whole or not at all: a start that is cut off leaves no half of a secret.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+/// Writes the file `path` (mode 0600): it is the whole old one or the whole new one, whatever happens.
+pub(crate) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let scratch = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&scratch)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    let mut open = fs::OpenOptions::new();
+    let mut file = BufWriter::new(open.write(true).create(true).truncate(true).mode(0o600).open(&scratch)?);
+    content(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
     fs::rename(scratch, path)
 }

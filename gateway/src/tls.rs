@@ -120,7 +120,7 @@ impl Tls {
     ) -> anyhow::Result<Self> {
         let certificates = Arc::new(Certificates::default());
         if let Some(files) = &config.files {
-            let shown = Shown::read(files)?;
+            let shown = Shown::of(files, read(files)?)?;
             shown.show(&certificates, metrics);
             tokio::spawn(keep_looking(files.clone(), shown, certificates.clone(), metrics.clone()));
         }
@@ -161,8 +161,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn read(files: &TlsFiles) -> anyhow::Result<Self> {
-        let pem = read(files)?;
+    fn of(files: &TlsFiles, pem: (Vec<u8>, Vec<u8>)) -> anyhow::Result<Self> {
         let certificate = certificate(&pem.0, &pem.1).with_context(|| {
             format!("the certificate in {} with the key in {}", files.certificate.display(), files.key.display())
         })?;
@@ -187,18 +186,18 @@ async fn keep_looking(files: TlsFiles, mut shown: Shown, certificates: Arc<Certi
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         // Two small files; the disk of a data plane is its own.
-        let pem = match read(&files) {
-            Ok(pem) if pem == shown.pem => continue,
-            Ok(pem) => Some(pem),
-            Err(_) => None,
-        };
-        match Shown::read(&files) {
+        let found = read(&files);
+        let pem = found.as_ref().ok().cloned();
+        if pem.as_ref() == Some(&shown.pem) {
+            continue;
+        }
+        match found.and_then(|pem| Shown::of(&files, pem)) {
             Ok(new) => {
                 new.show(&certificates, &metrics);
                 (shown, complained) = (new, None);
                 tracing::info!(certificate = %files.certificate.display(), "the new certificate is shown from now on");
             }
-            Err(error) if complained != Some(pem.clone()) => {
+            Err(error) if complained.as_ref() != Some(&pem) => {
                 tracing::warn!(error = format!("{error:#}"), "the certificate that was read before is still shown");
                 complained = Some(pem);
             }

@@ -40,7 +40,7 @@ impl Token {
         let mut bytes = [0; 32];
         rand::rng().fill_bytes(&mut bytes);
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        private_file::write(path, &format!("{token}\n"))?;
+        private_file::write(path, |out| writeln!(out, "{token}"))?;
         Ok(Self(token))
     }
 

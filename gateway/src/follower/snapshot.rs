@@ -1,12 +1,8 @@
 //! What a node serves, on its disk.
 
+use crate::private_file;
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 use wasmway_registry::Function;
 
 /// Everything that is served, at one revision of the registry.
@@ -30,18 +26,8 @@ pub(super) async fn read(path: &Path) -> io::Result<Option<Snapshot>> {
 /// Writes the snapshot: the file is the whole old one or the whole new one, whatever happens.
 pub(super) async fn write(path: &Path, snapshot: Snapshot) -> io::Result<()> {
     let path = path.to_owned();
-    blocking(move || {
-        let scratch: PathBuf = path.with_extension("new");
-        // For this user alone: what functions find in their environment is in it.
-        let mut open = fs::OpenOptions::new();
-        open.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = io::BufWriter::new(open.open(&scratch)?);
-        serde_json::to_writer(&mut file, &snapshot)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(scratch, path)
-    })
-    .await
+    // For this user alone: what functions find in their environment is in it.
+    blocking(move || private_file::write(&path, |out| Ok(serde_json::to_writer(out, &snapshot)?))).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
