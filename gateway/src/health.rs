@@ -9,6 +9,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -55,6 +56,10 @@ pub(crate) enum Source {
 impl Health {
     /// Everything that the process depends on, what it cannot do without first.
     pub(crate) fn checks(&self) -> Vec<Check> {
+        self.checks_with(&Disk::of(&self.data_dir))
+    }
+
+    fn checks_with(&self, disk: &io::Result<Disk>) -> Vec<Check> {
         let mut checks = vec![self.drain()];
         match &self.source {
             Source::Followed(progress) => {
@@ -75,7 +80,7 @@ impl Health {
                 checks.push(useful("store", away(&stores.artifacts, "store of components"), "the store answers"));
             }
         }
-        checks.push(self.disk());
+        checks.push(of_disk(disk));
         checks
     }
 
@@ -84,26 +89,15 @@ impl Health {
         needed("drain", ending, "the process is not about to stop")
     }
 
-    fn disk(&self) -> Check {
-        match Disk::of(&self.data_dir) {
-            Ok(disk) => {
-                let mib = disk.free >> 20;
-                let low = (disk.free < disk::LOW)
-                    .then(|| format!("{mib} MiB are free; deploys may be refused soon, so make room"));
-                useful("disk", low, &format!("{mib} MiB are free"))
-            }
-            Err(error) => useful("disk", Some(format!("the data folder cannot be looked at: {error}")), ""),
-        }
-    }
-
     /// The text that Prometheus scrapes.
     pub(crate) fn scrape(&self) -> prometheus::Result<String> {
-        let checks = self.checks();
+        let disk = Disk::of(&self.data_dir);
+        let checks = self.checks_with(&disk);
         let catalog = self.catalog.as_ref();
         let mut node = NodeState {
             ready: is_ready(&checks),
             checks,
-            disk: Disk::of(&self.data_dir).ok(),
+            disk: disk.ok(),
             functions: catalog.map(|catalog| catalog.functions() as u64),
             registry_revision: None,
             served_revision: None,
@@ -125,6 +119,18 @@ impl Health {
             }
         }
         self.metrics.scrape(&self.scheduler, &node)
+    }
+}
+
+fn of_disk(disk: &io::Result<Disk>) -> Check {
+    match disk {
+        Ok(disk) => {
+            let mib = disk.free >> 20;
+            let low = (disk.free < disk::LOW)
+                .then(|| format!("{mib} MiB are free; deploys may be refused soon, so make room"));
+            useful("disk", low, &format!("{mib} MiB are free"))
+        }
+        Err(error) => useful("disk", Some(format!("the data folder cannot be looked at: {error}")), ""),
     }
 }
 

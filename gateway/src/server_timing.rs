@@ -90,16 +90,16 @@ impl Body for TimedBody {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn says_what_was_used_in_milliseconds() {
-        let used = Receipt {
-            cpu: Duration::from_micros(412),
-            wall: Duration::from_millis(2),
-            queued: Duration::from_nanos(3_400),
-            memory_bytes: 1_258_291,
+    /// The receipt of a call that used nothing.
+    pub(crate) fn nothing_used() -> Receipt {
+        Receipt {
+            cpu: Duration::ZERO,
+            wall: Duration::ZERO,
+            queued: Duration::ZERO,
+            memory_bytes: 0,
             memory_refused: None,
             bytes_in: 0,
             bytes_out: 0,
@@ -108,6 +108,17 @@ mod tests {
             cold: false,
             status: None,
             failure: None,
+        }
+    }
+
+    #[test]
+    fn says_what_was_used_in_milliseconds() {
+        let used = Receipt {
+            cpu: Duration::from_micros(412),
+            wall: Duration::from_millis(2),
+            queued: Duration::from_nanos(3_400),
+            memory_bytes: 1_258_291,
+            ..nothing_used()
         };
         let said = "cpu;dur=0.412, queue;dur=0.003, wall;dur=2.000, memory;desc=\"1.2 MiB\", start;desc=\"warm\"";
         assert_eq!(value(&used), said);

@@ -1,6 +1,7 @@
 //! Running other programs: shown before they run, and explained when they fail.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -44,10 +45,10 @@ pub(crate) fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether a program of this name is where programs are looked for; for those that know no `--version`.
-pub(crate) fn is_on_path(program: &str) -> bool {
+/// Where a program of this name is, if it is where programs are looked for; for those that know no `--version`.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The command as one would type it, with the variables that are set for it.

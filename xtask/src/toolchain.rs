@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command::{is_on_path, is_there, output, run, step};
+use crate::command::{is_there, on_path, output, run, step};
 use crate::layout::Layout;
 use crate::templates;
 
@@ -45,7 +45,7 @@ fn ensure_counterparts() -> Result<()> {
     if !is_there("haproxy") && !Path::new("/usr/sbin/haproxy").is_file() {
         apt_install(&["haproxy"], "install haproxy (a Mac: brew install haproxy)")?;
     }
-    if !is_on_path("pebble") || !is_on_path("pebble-challtestsrv") {
+    if on_path("pebble").is_none() || on_path("pebble-challtestsrv").is_none() {
         apt_install(&["pebble"], "install Let's Encrypt's pebble and pebble-challtestsrv")?;
     }
     Ok(())
@@ -57,9 +57,9 @@ pub(crate) fn ensure_valgrind() -> Result<()> {
 }
 
 /// The browser that the dashboard is tried out with: its program.
-pub(crate) fn ensure_chromium() -> Result<String> {
+pub(crate) fn ensure_chromium() -> Result<PathBuf> {
     const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-    let find = || PROGRAMS.into_iter().find_map(|name| output(Command::new("which").arg(name), "").ok());
+    let find = || PROGRAMS.into_iter().find_map(on_path);
     if find().is_none() {
         apt_install(&["chromium"], "install Chromium")?;
     }

@@ -239,7 +239,7 @@ impl FunctionMetrics {
 #[cfg(test)]
 mod tests {
     use super::{super::Metrics, *};
-    use std::time::Duration;
+    use crate::server_timing::tests::nothing_used;
 
     #[test]
     fn functions_past_the_cap_share_labels() {
@@ -256,21 +256,7 @@ mod tests {
 
     /// How a call ended that crashed.
     fn crashed() -> Receipt {
-        let none = Duration::ZERO;
-        Receipt {
-            cpu: none,
-            wall: none,
-            queued: none,
-            memory_bytes: 0,
-            memory_refused: None,
-            bytes_in: 0,
-            bytes_out: 0,
-            outbound_requests: 0,
-            outbound_bytes: 0,
-            cold: false,
-            status: None,
-            failure: Some(Failure::NoResponse),
-        }
+        Receipt { failure: Some(Failure::NoResponse), ..nothing_used() }
     }
 
     #[test]

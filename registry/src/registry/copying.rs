@@ -8,7 +8,7 @@ use sqlx::FromRow;
 use tokio::io::AsyncReadExt;
 
 use super::Registry;
-use super::rows::read;
+use super::garbage::digests;
 use crate::artifacts::ArtifactError;
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
@@ -115,12 +115,6 @@ impl Registry {
         if found == 0 { Ok(()) } else { Err(RegistryError::NotEmpty) }
     }
 
-    /// The components that versions name.
-    pub async fn named(&self) -> Result<HashSet<Digest>, RegistryError> {
-        let mut transaction = self.shared.database.read().await?;
-        digests(&mut transaction).await
-    }
-
     /// Answers how many bytes it has.
     async fn copy_artifact(&self, digest: &Digest, to: &Registry) -> Result<u64, RegistryError> {
         let mut artifact = self.artifacts().open(digest).await?.ok_or(RegistryError::ArtifactMissing(*digest))?;
@@ -166,12 +160,6 @@ impl Registry {
         to.commit().await?;
         Ok(Some(copied))
     }
-}
-
-async fn digests(transaction: &mut Transaction) -> Result<HashSet<Digest>, RegistryError> {
-    let named: Vec<String> = on!(transaction, connection =>
-        sqlx::query_scalar("SELECT DISTINCT digest FROM versions").fetch_all(connection))?;
-    named.into_iter().map(|digest| read("digest", "a version", digest.parse())).collect()
 }
 
 async fn write_all<R: Row>(

@@ -1,8 +1,11 @@
 //! Artifacts that no version names any more.
 
+use std::collections::HashSet;
+
 use super::Registry;
+use super::rows::read;
 use crate::artifacts::UNNAMED_KEPT;
-use crate::database::on;
+use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 
@@ -40,6 +43,12 @@ impl Registry {
         Ok(collected)
     }
 
+    /// The components that versions name.
+    pub async fn named(&self) -> Result<HashSet<Digest>, RegistryError> {
+        let mut transaction = self.shared.database.read().await?;
+        digests(&mut transaction).await
+    }
+
     /// Removes an artifact while nothing is deployed; `false` if it has a name by now, or was put anew.
     async fn remove_unnamed(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let mut transaction = self.shared.database.change().await?;
@@ -55,4 +64,11 @@ impl Registry {
         transaction.rollback().await?;
         Ok(names == 0 && is_old)
     }
+}
+
+/// The components that versions name, as the transaction sees it.
+pub(super) async fn digests(transaction: &mut Transaction) -> Result<HashSet<Digest>, RegistryError> {
+    let named: Vec<String> = on!(transaction, connection =>
+        sqlx::query_scalar("SELECT DISTINCT digest FROM versions").fetch_all(connection))?;
+    named.into_iter().map(|digest| read("digest", "a version", digest.parse())).collect()
 }

@@ -166,14 +166,9 @@ pub(in crate::dashboard) fn tiles(dashboard: &Dashboard, shown: &Shown) -> Vec<T
     }
     let summary = dashboard.sampler.summary(shown.namespace.as_str(), shown.name.as_str());
     let a_call = (summary.total > 0).then(|| summary.cpu_s / summary.total as f64);
-    let total = format!("{} since the start", units::count(summary.total));
-    vec![
-        Tile::new("requests", "Requests", units::rate(summary.requests_s), total),
-        Tile::new("failed", "Failed", units::known(summary.failed, units::percent), "of the last minute's"),
-        Tile::new("p50", "Latency, p50", units::known(summary.p50_s, units::seconds), "last minute"),
-        Tile::new("p99", "Latency, p99", units::known(summary.p99_s, units::seconds), "last minute"),
-        Tile::new("cpu", "CPU a call", units::known(a_call, units::seconds), "mean since the start"),
-    ]
+    let mut tiles = Tile::of_calls(&summary);
+    tiles.push(Tile::new("cpu", "CPU a call", units::known(a_call, units::seconds), "mean since the start"));
+    tiles
 }
 
 fn usage(limits: &Limits, calls: &[Arc<InvocationDetail>]) -> Vec<Use> {

@@ -64,7 +64,7 @@ pub(in crate::dashboard) async fn show(
     };
     let own = dashboard.table().map(|table| Own {
         url: dashboard.plane.data_url.clone(),
-        functions: units::count(table.all().count() as u64),
+        functions: units::count(table.functions() as u64),
         pools: usage.iter().map(pool).collect(),
     });
     page(&Nodes {

@@ -44,6 +44,17 @@ impl Tile {
     ) -> Self {
         Self { id, label, value: value.into(), note: note.into() }
     }
+
+    /// What calls did, of one function or of all.
+    pub(in crate::dashboard) fn of_calls(summary: &Summary) -> Vec<Self> {
+        let total = format!("{} since the start", units::count(summary.total));
+        vec![
+            Self::new("requests", "Requests", units::rate(summary.requests_s), total),
+            Self::new("failed", "Failed", units::known(summary.failed, units::percent), "of the last minute's"),
+            Self::new("p50", "Latency, p50", units::known(summary.p50_s, units::seconds), "last minute"),
+            Self::new("p99", "Latency, p99", units::known(summary.p99_s, units::seconds), "last minute"),
+        ]
+    }
 }
 
 /// A function with a number.
@@ -134,18 +145,15 @@ pub(in crate::dashboard) fn tiles(dashboard: &Dashboard, functions: usize) -> Ve
     let slots: u32 = usage.iter().map(|usage| usage.slots).sum();
     let used: u32 = usage.iter().map(|usage| usage.used).sum();
     let memory = dashboard.plane.metrics.memory_used().get();
-    let total = format!("{} since the start", units::count(summary.total));
     let resident = units::known(last.memory_bytes, |bytes| units::bytes(bytes as u64));
     let of_machine =
         if memory > 0.0 { format!("machine at {}", units::percent(memory)) } else { "of this process".to_owned() };
-    vec![
-        Tile::new("requests", "Requests", units::rate(summary.requests_s), total),
-        Tile::new("failed", "Failed", units::known(summary.failed, units::percent), "of the last minute's"),
-        Tile::new("p50", "Latency, p50", units::known(summary.p50_s, units::seconds), "last minute"),
-        Tile::new("p99", "Latency, p99", units::known(summary.p99_s, units::seconds), "last minute"),
+    let mut tiles = Tile::of_calls(&summary);
+    tiles.extend([
         Tile::new("cpu", "CPU", units::known(last.cpu, |cpu| format!("{cpu:.2} cores")), format!("of {cores}")),
         Tile::new("memory", "Memory", resident, of_machine),
         Tile::new("slots", "Instances", units::count(used.into()), format!("of {} slots", units::count(slots.into()))),
         count,
-    ]
+    ]);
+    tiles
 }
