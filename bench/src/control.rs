@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
@@ -33,7 +33,7 @@ impl Control {
         Self { address }
     }
 
-    /// Deploys the component in `file` as the function `name`, with this manifest.
+    /// Deploys the component in `file` as the function `name`, or `NAME.NAMESPACE`, with this manifest.
     pub(crate) async fn deploy(&self, name: &str, file: &Path, manifest: &str) -> Result<()> {
         let component = tokio::fs::read(file).await;
         let component =
@@ -43,15 +43,19 @@ impl Control {
         write!(body, "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"component\"\r\n\r\n")?;
         let end = format!("\r\n--{BOUNDARY}--\r\n");
         let body = [body.as_bytes(), &component, end.as_bytes()].concat();
+        let (function, namespace) = name.split_once('.').unwrap_or((name, "default"));
         let request = Request::builder()
             .method(Method::PUT)
-            .uri(format!("/api/v1/functions/{name}"))
+            .uri(format!("/api/v1/functions/{function}?namespace={namespace}"))
             .header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"));
-        let (status, answer) = self.send(request, body.into()).await?;
-        if !status.is_success() {
-            bail!("deploying {name}: {status}: {}", String::from_utf8_lossy(&answer));
-        }
-        Ok(())
+        self.change(request, body.into()).await.with_context(|| format!("deploying {name}"))
+    }
+
+    /// Gives a namespace its share of CPU time beside others.
+    pub(crate) async fn weigh(&self, namespace: &str, cpu_weight: u32) -> Result<()> {
+        let request = Request::builder().method(Method::PUT).uri(format!("/api/v1/namespaces/{namespace}/quota"));
+        let quota = format!("{{\"cpu_weight\": {cpu_weight}}}");
+        self.change(request, quota.into()).await.with_context(|| format!("the quota of {namespace}"))
     }
 
     /// The latest calls of a function, newest first.
@@ -71,12 +75,17 @@ impl Control {
         sum(text, name, label).with_context(|| format!("reading the metric {name}"))
     }
 
-    async fn get(&self, path: &str) -> Result<Bytes> {
+    /// The body of what is at `path`.
+    pub(crate) async fn get(&self, path: &str) -> Result<Bytes> {
         let (status, answer) = self.send(Request::builder().uri(path), Bytes::new()).await?;
-        if status != StatusCode::OK {
-            bail!("{path}: {status}: {}", String::from_utf8_lossy(&answer));
-        }
+        ensure!(status == StatusCode::OK, "{path}: {status}: {}", String::from_utf8_lossy(&answer));
         Ok(answer)
+    }
+
+    async fn change(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<()> {
+        let (status, answer) = self.send(request, body).await?;
+        ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
+        Ok(())
     }
 
     async fn send(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<(StatusCode, Bytes)> {

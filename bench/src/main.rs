@@ -24,6 +24,7 @@ mod soak;
 mod speed;
 mod starts;
 mod usage;
+mod watched;
 mod wrk;
 
 use std::fs;
@@ -83,6 +84,8 @@ enum Measurement {
     Starts(starts::Arguments),
     /// Calls of a function that calls a server, at a steady rate
     Outbound(outbound::Arguments),
+    /// Requests a second while the dashboard is open and Prometheus scrapes, over those without
+    Watched(watched::Arguments),
     /// A server that is hyper and nothing else, for `speed` to compare with
     #[command(hide = true)]
     BareHyper,
@@ -173,7 +176,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     match &arguments.measurement {
         Measurement::NoisyNeighbour(arguments) => arguments.placement.move_load()?,
         Measurement::Speed(arguments) => arguments.placement.move_load()?,
-        Measurement::Functions(_) | Measurement::Outbound(_) => Placement::Apart.move_load()?,
+        Measurement::Functions(_) | Measurement::Outbound(_) | Measurement::Watched(_) => {
+            Placement::Apart.move_load()?
+        }
         Measurement::BareHyper => return bare_hyper::run().map(|()| true),
         Measurement::Busy => return busy::run().map(|()| true),
         Measurement::Limits
@@ -191,6 +196,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Measurement::Functions(arguments) => runtime.block_on(functions::run(bench, arguments)),
         Measurement::Starts(arguments) => runtime.block_on(starts::run(bench, arguments)),
         Measurement::Outbound(arguments) => runtime.block_on(outbound::run(bench, arguments)),
+        Measurement::Watched(arguments) => runtime.block_on(watched::run(bench, arguments)),
         Measurement::BareHyper | Measurement::Busy => unreachable!("done above"),
         Measurement::Limits => runtime.block_on(limits::run(bench)),
         Measurement::Shares(arguments) => runtime.block_on(shares::run(bench, arguments)),

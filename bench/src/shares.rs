@@ -27,18 +27,28 @@ pub(crate) struct Arguments {
     seconds: u32,
 }
 
-/// Two functions: how many requests each has open, and its weight.
+/// Two functions: how many requests each has open, and the weight of it or of its namespace.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
+    functions: [&'static str; 2],
     open: [usize; 2],
     weight: [u32; 2],
 }
 
+const OF_ONE_NAMESPACE: [&str; 2] = ["first", "second"];
+const OF_TWO_NAMESPACES: [&str; 2] = ["first.small", "second.large"];
+
 const CASES: &[Case] = &[
-    Case { name: "1 request and 100, equal weights", open: [1, 100], weight: [100, 100] },
-    Case { name: "100 requests each, equal weights", open: [100, 100], weight: [100, 100] },
-    Case { name: "100 requests each, weights 100 and 300", open: [100, 100], weight: [100, 300] },
+    Case { name: "1 request and 100", functions: OF_ONE_NAMESPACE, open: [1, 100], weight: [100, 100] },
+    Case { name: "100 requests each", functions: OF_ONE_NAMESPACE, open: [100, 100], weight: [100, 100] },
+    Case { name: "weights 100 and 300", functions: OF_ONE_NAMESPACE, open: [100, 100], weight: [100, 300] },
+    Case {
+        name: "namespaces of weights 100 and 300",
+        functions: OF_TWO_NAMESPACES,
+        open: [100, 20],
+        weight: [100, 300],
+    },
 ];
 
 #[derive(Serialize)]
@@ -87,9 +97,14 @@ async fn measure(bench: &Bench, program: &Program, case: Case, seconds: u32) -> 
     let component = bench.guest(NEIGHBOURS);
     let server = Server::start(program, &component, Placement::Together).await?;
     let control = server.control()?;
-    let names = ["first", "second"];
+    let names = case.functions;
     let mut clients = Vec::new();
     for ((name, open), weight) in names.into_iter().zip(case.open).zip(case.weight) {
+        let of_namespace = name.split_once('.').map(|(_, namespace)| namespace);
+        if let Some(namespace) = of_namespace {
+            control.weigh(namespace, weight).await?;
+        }
+        let weight = if of_namespace.is_some() { 100 } else { weight };
         // Their deadline ends them, all at nearly one moment, since they begin at one.
         let manifest =
             format!("[limits]\ncpu = \"5m\"\ntimeout = \"{seconds}s\"\nconcurrency = {open}\ncpu_weight = {weight}\n");
@@ -137,7 +152,7 @@ async fn spin(mut connection: Connection, target: Target) -> Result<()> {
 
 /// CPU seconds of a function, when as many of its calls as this are over.
 async fn accounted(control: &Control, name: &str, calls: usize) -> Result<f64> {
-    let label = format!("function=\"{name}\"");
+    let label = format!("function=\"{}\"", name.split('.').next().unwrap_or(name));
     let settled = async || Ok((control.metric(ENDED, &label).await? >= calls as f64).then_some(()));
     eventually(PATIENCE, settled).await?.with_context(|| format!("{name}: {calls} calls should be over"))?;
     control.metric(ACCOUNTED, &label).await

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use url::Url;
-use wasmway_registry::{Difference, Quota, Trial};
+use wasmway_registry::{Difference, NodeLoad, Quota, Trial};
 
 /// A function as it is served now.
 #[derive(Debug, Deserialize)]
@@ -149,6 +149,7 @@ pub(crate) struct Node {
     pub(crate) failing: Vec<String>,
     pub(crate) seen_at: Timestamp,
     pub(crate) live: bool,
+    pub(crate) load: Option<NodeLoad>,
 }
 
 /// One page of a namespace's functions.
@@ -227,6 +228,35 @@ pub(crate) struct InvocationRecord {
     /// The end of its standard error, when it failed; only where one call is asked for.
     #[serde(default)]
     pub(crate) stderr: Option<String>,
+}
+
+/// The recording of a function.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RecordingView {
+    pub(crate) id: String,
+    /// `recording`, or `done`.
+    pub(crate) progress: String,
+    /// Calls that there was no room for, or whose clients left.
+    pub(crate) passed_over: u64,
+    pub(crate) captures: Vec<CaptureSummary>,
+}
+
+/// A call that was recorded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CaptureSummary {
+    pub(crate) number: usize,
+    pub(crate) request_id: String,
+    pub(crate) time: Timestamp,
+    pub(crate) version: u32,
+    pub(crate) digest: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) outcome: String,
+    /// Of the capture.
+    pub(crate) bytes: u64,
+    /// What there was no room for.
+    pub(crate) truncated: Vec<String>,
 }
 
 /// An RFC 9457 problem.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use url::Url;
 
 use crate::api::Problem;
+use crate::commands::explain;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -42,6 +43,7 @@ impl Failure {
                 eprintln!("error: {self:#}");
             }
         }
+        self.point_to_explanation();
         match self {
             Self::Usage(_) => ExitCode::from(2),
             Self::Refused(_)
@@ -49,6 +51,16 @@ impl Failure {
             | Self::Unreachable { .. }
             | Self::OutputClosed
             | Self::Other(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// Says to a person, and not to a program that reads along, where there is more.
+    fn point_to_explanation(&self) {
+        if let Self::Refused(Problem { code, .. }) = self
+            && explain::knows(code)
+            && console::user_attended_stderr()
+        {
+            eprintln!("hint: `wasmway explain {code}` says why this happens, and what to do");
         }
     }
 }

@@ -42,7 +42,7 @@ impl Language {
     /// What a function in it is made with.
     pub(crate) fn made_with(self) -> &'static str {
         match self {
-            Self::Rust => "cargo and the crate wstd",
+            Self::Rust => "cargo and the Rust SDK",
             Self::JavaScript => "npm and componentize-js",
             Self::TypeScript => "npm, esbuild and componentize-js",
             Self::Python => "pip and componentize-py",

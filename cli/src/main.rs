@@ -48,11 +48,13 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Gateway(arguments) => up::gateway(arguments.server),
         Verb::CompileWorker => return Ok(wasmway_gateway::run_compile_worker()),
         Verb::Check(arguments) => return block_on(commands::check::run(*arguments, &globals)),
+        Verb::Migrate(arguments) => return block_on(commands::migrate::run(arguments, &globals)),
         Verb::Config(_) => commands::config::show(&settings, globals.output),
         Verb::Backup(arguments) => block_on(commands::backup::run(arguments, &globals)),
         Verb::Restore(arguments) => block_on(commands::backup::back(arguments, &globals)),
         Verb::Completions(arguments) => commands::completions::run(arguments),
         Verb::Man(arguments) => commands::man::run(&arguments),
+        Verb::Explain(arguments) => commands::explain::run(&arguments, globals.output),
         Verb::New(arguments) => commands::new::run(arguments, globals.output),
         Verb::Doctor(arguments) => commands::doctor::run(&arguments, globals.output),
         Verb::Build(arguments) => commands::build::run(&arguments, globals.output),
@@ -73,6 +75,8 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Verb::Logs(arguments) => block_on(commands::logs::run(arguments, &globals)),
         Verb::Invocations(arguments) => block_on(commands::invocations::run(arguments, &globals)),
         Verb::Trace(arguments) => block_on(commands::trace::run(arguments, &globals)),
+        Verb::Record(arguments) => block_on(commands::record::run(arguments, &globals)),
+        Verb::Replay(arguments) => return Ok(commands::replay::run(&arguments, &globals)),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,13 +1,16 @@
 //! The server's settings: each declared once, here, with its unit, default and limits.
 //!
-//! A value comes from the flag, else from the environment, else from the file that `--config` names, else from the
-//! default. Flag, variable and key of one setting have one name: `--max-upload`, `WASMWAY_MAX_UPLOAD`, `max-upload`.
+//! A value comes from the flag, else from the environment, else from the file that `--config` names, else from a variable
+//! that OpenTelemetry has for it, else from the default. Flag, variable and key of one setting have one name:
+//! `--max-upload`, `WASMWAY_MAX_UPLOAD`, `max-upload`.
 
 pub(crate) mod default_dir;
 mod file;
 mod origin;
 mod reading;
+mod standard;
 mod tls;
+mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -23,6 +26,7 @@ use wasmway_registry::{Bucket, PostgresUrl};
 pub(crate) use origin::{Origin, Resolved};
 pub(crate) use reading::read;
 use tls::TlsSettings;
+use traces::TracesSettings;
 pub(crate) use values::{Domain, LogFormat, TargetCpu, lasting};
 use values::{address, between, log_filter, switch};
 
@@ -249,4 +253,7 @@ pub(crate) struct Settings {
         value_parser = between(0..=100_000_u32),
     )]
     pub(crate) log_lines: u32,
+
+    #[command(flatten)]
+    pub(crate) traces: TracesSettings,
 }

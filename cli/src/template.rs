@@ -19,7 +19,7 @@ macro_rules! files {
     };
 }
 
-const RUST: &[File] = files!("templates/rust": ".gitignore" "Cargo.toml" "README.md" "src/main.rs" "wasmway.toml");
+const RUST: &[File] = files!("templates/rust": ".gitignore" "Cargo.toml" "README.md" "src/lib.rs" "wasmway.toml");
 const JAVASCRIPT: &[File] = files!("templates/javascript":
     ".gitignore" "README.md" "package.json" "src/index.js" "test/index.test.js" "wasmway.toml");
 const TYPESCRIPT: &[File] = files!("templates/typescript":
@@ -40,8 +40,15 @@ const WIT: &[File] = files!("wit":
     "wasmway.wit" "deps/LICENSE" "deps/cli.wit" "deps/clocks.wit" "deps/filesystem.wit" "deps/http.wit" "deps/io.wit"
     "deps/random.wit" "deps/sockets.wit");
 
+/// The crate that functions in Rust are written with, without its own tests.
+const RUST_SDK: &[File] = files!("rust":
+    "Cargo.toml" "README.md" "macros/Cargo.toml" "macros/src/lib.rs" "src/body.rs" "src/call.rs" "src/client.rs"
+    "src/config.rs" "src/error.rs" "src/executor.rs" "src/extract.rs" "src/handler.rs" "src/lib.rs" "src/logging.rs"
+    "src/native.rs" "src/respond.rs" "src/router.rs" "src/sse.rs" "src/test.rs" "src/test/platform.rs" "src/time.rs"
+    "src/wasi.rs");
+
 /// What WASI preview 1, as C libraries and Go call it, becomes calls of WASI 0.2 by.
-const ADAPTER: &[File] = &[("wit/wasi_snapshot_preview1.wasm", WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)];
+const ADAPTER: &[File] = &[("wasi_snapshot_preview1.wasm", WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)];
 
 /// The project's name, wherever a template has it.
 const NAME: &str = "{{name}}";
@@ -58,24 +65,24 @@ fn files(language: Language) -> &'static [File] {
     }
 }
 
-/// What its toolchain needs of the WIT, and of the adapter: the crate of the Rust template brings all of it along.
-fn wit_and_adapter(language: Language) -> (&'static [File], &'static [File]) {
+/// What a project gets beside its own files, with the folder for each: what no registry has.
+fn brought_along(language: Language) -> &'static [(&'static str, &'static [File])] {
     match language {
-        Language::Rust => (&[], &[]),
-        Language::JavaScript | Language::TypeScript | Language::Python | Language::Zig => (WIT, &[]),
-        Language::C | Language::Go => (WIT, ADAPTER),
+        Language::Rust => &[("wasmway-sdk", RUST_SDK)],
+        Language::JavaScript | Language::TypeScript | Language::Python | Language::Zig => &[("wit", WIT)],
+        Language::C | Language::Go => &[("wit", WIT), ("wit", ADAPTER)],
     }
 }
 
 /// Writes a project into `folder`, which must be empty or not be there; answers with the paths of its files.
 pub(crate) fn write(language: Language, name: &FunctionName, folder: &Path) -> anyhow::Result<Vec<String>> {
     must_be_free(folder)?;
-    let (wit, adapter) = wit_and_adapter(language);
     let own = files(language).iter().map(|(path, text)| ((*path).to_owned(), with_name(text, name)));
-    let wit = wit.iter().map(|(path, text)| (format!("wit/{path}"), text.to_vec()));
-    let adapter = adapter.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec()));
+    let brought = brought_along(language).iter().flat_map(|(folder, files)| {
+        files.iter().map(move |(path, content)| (format!("{folder}/{path}"), content.to_vec()))
+    });
     let mut written = Vec::new();
-    for (path, content) in own.chain(wit).chain(adapter) {
+    for (path, content) in own.chain(brought) {
         let file = folder.join(&path);
         let cannot_write = || format!("cannot write {}", file.display());
         if let Some(parent) = file.parent() {
@@ -140,6 +147,11 @@ mod tests {
         here.push("README.md".to_owned());
         here.sort();
         assert_eq!(here, kept("wit"));
+
+        let mut here: Vec<_> = RUST_SDK.iter().map(|(path, _)| (*path).to_owned()).collect();
+        here.sort();
+        let of_the_crate = |path: &String| !path.starts_with("tests/") && path != ".gitignore" && path != "Cargo.lock";
+        assert_eq!(here, kept("rust").into_iter().filter(of_the_crate).collect::<Vec<_>>());
     }
 
     #[test]

@@ -44,6 +44,9 @@ fn every_command_explains_itself_with_an_example() {
         &["logs"],
         &["config", "show"],
         &["trace"],
+        &["record"],
+        &["replay"],
+        &["explain"],
         &["completions"],
         &["man"],
         &[],
@@ -101,6 +104,46 @@ fn manual_pages_are_written_for_every_command() {
         assert!(!fs::read_to_string(&path).unwrap().contains(&here), "{} tells where it was made", path.display());
     }
     assert!(!home.path().join("pages/man1/wasmway-compile-worker.1").exists());
+}
+
+#[test]
+fn the_books_page_of_all_commands_is_what_the_program_says() {
+    let home = tempfile::tempdir().unwrap();
+    let output = wasmway(home.path()).args(["man", ".", "--markdown"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let made = fs::read_to_string(home.path().join("cli.md")).unwrap();
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/cli.md");
+    let book = fs::read_to_string(book).unwrap_or_default();
+    assert!(made == book, "it has changed: write it anew by `wasmway man docs/reference --markdown`");
+    for part in ["## wasmway token create\n", "| `--traffic <PERCENT>` | `100` |", "wasmway explain quota-exceeded\n"] {
+        assert!(book.contains(part), "{part}");
+    }
+    assert!(!book.contains("compile-worker"));
+}
+
+#[test]
+fn codes_of_errors_are_explained() {
+    for code in ["cpu-limit", "urn:wasmway:problem:cpu-limit"] {
+        let output = run(&["explain", code]);
+        assert_eq!(output.status.code(), Some(0), "{code}: {}", stderr(&output));
+        let said = stdout(&output);
+        assert!(said.starts_with("cpu-limit: 504 Gateway Timeout, of the function.\n\nThe request used up"), "{said}");
+        assert!(said.contains("limits.cpu") && !said.contains("###"), "{said}");
+    }
+    let said = stdout(&run(&["explain", "quota-exceeded"]));
+    assert!(said.contains("tokens and quotas (docs/how-to/tokens-and-quotas.md)."), "{said}");
+    let said = stdout(&run(&["explain", "timeout", "-o", "json"]));
+    assert!(said.contains(r#""code": "timeout""#), "{said}");
+
+    let page = include_str!("../../docs/reference/errors.md");
+    let codes = page.lines().filter(|line| line.starts_with("### ")).count();
+    let list = stdout(&run(&["explain"]));
+    assert_eq!(list.lines().count(), 1 + codes, "{list}");
+    assert!(list.lines().any(|line| line.starts_with("storage-full ") && line.contains("507")), "{list}");
+
+    let output = run(&["explain", "cpu-limits"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).contains("no code \"cpu-limits\"; the nearest are cpu-limit, "), "{}", stderr(&output));
 }
 
 #[test]

@@ -144,11 +144,15 @@ fn bad_values_name_setting_place_limit_and_fix() {
         ("log-level", "loud", "error, warn, info"),
         ("dev", "maybe", "neither true nor false"),
         ("max-requests", "0", "from 1 to 1000000"),
+        ("trace-ratio", "1.5", "from 0 to 1"),
+        ("otlp-endpoint", "collector:4318", "http://collector:4318"),
     ] {
         let refused = ConfigShow::new().file(&format!("{setting} = \"{value}\"\n")).refused();
         assert!(refused.starts_with(&format!("error: {setting} = \"{value}\" (from file")), "{refused}");
         assert!(refused.contains(fix), "{refused}");
     }
+    let refused = ConfigShow::new().args(&["--otlp-endpoint", "http://user:secret@collector:4318"]).refused();
+    assert!(refused.contains("OTEL_EXPORTER_OTLP_HEADERS") && !refused.contains("secret"), "{refused}");
 }
 
 #[test]
@@ -161,9 +165,42 @@ fn the_file_holds_settings_and_nothing_else() {
     let refused = ConfigShow::new().file("[kitchen]\nsink = 1\n").refused();
     assert!(refused.contains("`wasmway config show` lists the settings"), "{refused}");
     let refused = ConfigShow::new().file("max-requests = [1]\n").refused();
-    assert!(refused.contains("array where a text, a whole number"), "{refused}");
+    assert!(refused.contains("array where a text, a number"), "{refused}");
     let refused = ConfigShow::new().file("max-requests = \n").refused();
     assert!(refused.starts_with("error: server.toml is not TOML"), "{refused}");
+}
+
+#[test]
+fn the_variables_of_opentelemetry_come_before_the_default_alone() {
+    let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let name = "otlp-endpoint";
+    let standard = || ConfigShow::new().env(endpoint, "http://standard:4318");
+    let said = standard().setting(name);
+    assert_eq!(said, json!({"name": name, "value": "http://standard:4318", "origin": "environment", "from": endpoint}));
+    let file = standard().file("otlp-endpoint = \"http://file:4318\"\ntrace-ratio = 0.25\n");
+    assert_eq!(file.setting(name)["value"], "http://file:4318");
+    let own = standard().env("WASMWAY_OTLP_ENDPOINT", "http://own:4318").setting(name);
+    assert_eq!((&own["value"], &own["from"]), (&json!("http://own:4318"), &json!("WASMWAY_OTLP_ENDPOINT")));
+    let flag = standard().args(&["--otlp-endpoint", "http://flag:4318"]).setting(name);
+    assert_eq!(flag["from"], "--otlp-endpoint");
+    assert_eq!(ConfigShow::new().env(endpoint, "").setting(name)["origin"], "default", "empty is unset");
+    let refused = ConfigShow::new().env(endpoint, "collector:4317").refused();
+    assert!(refused.starts_with("error: otlp-endpoint = \"collector:4317\" (from environment OTEL"), "{refused}");
+}
+
+#[test]
+fn the_samplers_of_opentelemetry_are_ratios() {
+    let sampler = |sampler| ConfigShow::new().env("OTEL_TRACES_SAMPLER", sampler);
+    for (name, ratio) in [("always_on", "1"), ("parentbased_always_off", "0"), ("traceidratio", "1")] {
+        let setting = sampler(name).setting("trace-ratio");
+        assert_eq!(setting["value"], ratio, "{setting}");
+    }
+    let setting = sampler("parentbased_traceidratio").env("OTEL_TRACES_SAMPLER_ARG", "0.25").setting("trace-ratio");
+    assert_eq!((&setting["value"], &setting["from"]), (&json!("0.25"), &json!("OTEL_TRACES_SAMPLER_ARG")));
+    let refused = sampler("traceidratio").env("OTEL_TRACES_SAMPLER_ARG", "2").refused();
+    assert!(refused.contains("(from environment OTEL_TRACES_SAMPLER_ARG): out of range"), "{refused}");
+    let refused = sampler("jaeger_remote").refused();
+    assert!(refused.contains("unknown sampler: choose one of"), "{refused}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::{
     journal::Journal,
     metrics::Metrics,
     route_table::{RouteTable, Served},
+    tenants::Tenants,
 };
 use arc_swap::ArcSwap;
 use futures::{StreamExt, stream};
@@ -19,9 +20,10 @@ use std::{
 };
 use tokio::{sync::Mutex, time};
 use wasmway_registry::{
-    self as registry, ArtifactStore, Changes, Digest, FunctionName, Namespace, Registry, RegistryError, VersionRecord,
+    self as registry, ArtifactStore, Changes, Digest, FunctionName, Namespace, NamespaceLimits, Registry,
+    RegistryError, VersionRecord,
 };
-use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
+use wasmway_scheduler::{Function, Limits, OutboundPolicy, Tenant, World};
 
 /// The functions that are served, in a table that requests read and changes replace.
 pub(crate) struct Catalog {
@@ -54,6 +56,7 @@ struct State {
     /// Up to which the registry's changes are in it.
     revision: u64,
     served: BTreeMap<Key, Published>,
+    tenants: Tenants,
 }
 
 impl Catalog {
@@ -101,17 +104,18 @@ impl Catalog {
                     "the registry was set back; starting over"
                 );
                 changes = whole(registry).await?;
-                changes.forget_others(state.served.keys());
+                changes.forget_others(state.served.keys(), state.tenants.limited());
             }
             changed |= !changes.functions.is_empty() || !changes.gone.is_empty();
             if registry.is_shared() {
                 self.fetch(&changes.functions).await;
             }
             state.revision = changes.revision;
+            state.tenants.limit(&changes.namespaces);
             self.take(&mut state, changes.functions, changes.gone);
             if !changes.more {
                 if changed {
-                    self.publish(&state);
+                    self.publish(&mut state);
                 }
                 self.revision.store(state.revision, Relaxed);
                 return Ok(state.revision);
@@ -158,7 +162,12 @@ impl Catalog {
     pub(crate) async fn apply(&self, functions: Vec<registry::Function>, gone: Vec<Key>) {
         let mut state = self.state.lock().await;
         self.take(&mut state, functions, gone);
-        self.publish(&state);
+        self.publish(&mut state);
+    }
+
+    /// Has namespaces have these limits.
+    pub(crate) async fn limit(&self, namespaces: &[NamespaceLimits]) {
+        self.state.lock().await.tenants.limit(namespaces);
     }
 
     fn take(&self, state: &mut State, functions: Vec<registry::Function>, gone: Vec<Key>) {
@@ -168,7 +177,8 @@ impl Catalog {
         }
         for function in functions {
             let key = function.key();
-            let published = self.published(&function, state.served.get(&key));
+            let tenant = state.tenants.of(&function.namespace);
+            let published = self.published(&function, &tenant, state.served.get(&key));
             match published {
                 Some(published) => state.served.insert(key, published),
                 None => state.served.remove(&key),
@@ -176,13 +186,19 @@ impl Catalog {
         }
     }
 
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &mut State) {
         self.table.store(Arc::new(RouteTable::new(state.served.values().cloned(), self.domain.as_deref())));
+        state.tenants.forget_unused();
     }
 
     /// The versions of a function that are served. Those that were served before are taken over, with the requests that
     /// they count.
-    fn published(&self, function: &registry::Function, before: Option<&Published>) -> Option<Published> {
+    fn published(
+        &self,
+        function: &registry::Function,
+        tenant: &Arc<Tenant>,
+        before: Option<&Published>,
+    ) -> Option<Published> {
         let journal = before.map(|before| before.backend.leader().journal.clone());
         let journal = journal.unwrap_or_else(|| Arc::new(Journal::new(self.log_lines, self.node_name.clone())));
         let serve = |version: &VersionRecord| {
@@ -191,7 +207,7 @@ impl Catalog {
                 served.created_at == version.created_at && served.function.digest() == *version.digest.as_bytes()
             };
             let same = before.and_then(|before| before.version(version.version.get())).filter(is_same).cloned();
-            same.or_else(|| self.serve(function, version, journal.clone()).map(Arc::new))
+            same.or_else(|| self.serve(function, tenant, version, journal.clone()).map(Arc::new))
         };
         let leader = serve(&function.active)?;
         let backend = match &function.split {
@@ -210,7 +226,13 @@ impl Catalog {
     }
 
     /// A version of a function as the data plane needs it.
-    fn serve(&self, function: &registry::Function, version: &VersionRecord, journal: Arc<Journal>) -> Option<Served> {
+    fn serve(
+        &self,
+        function: &registry::Function,
+        tenant: &Arc<Tenant>,
+        version: &VersionRecord,
+        journal: Arc<Journal>,
+    ) -> Option<Served> {
         let Some(world) = World::of_export(&version.world) else {
             // Written by a newer version that knows worlds which this one does not.
             tracing::error!(function = %function.name, namespace = %function.namespace, world = version.world, "a function of an unknown world is not served");
@@ -222,7 +244,7 @@ impl Catalog {
         let program = (*version.digest.as_bytes(), world, self.artifacts.path(&version.digest));
         Some(Served {
             function: Function::new(
-                function.namespace.to_string(),
+                tenant.clone(),
                 function.name.to_string(),
                 version.version.get(),
                 program,

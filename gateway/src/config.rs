@@ -1,6 +1,6 @@
 //! What a gateway is told at its start.
 
-use crate::{access_log::AccessLogForm, tls::TlsConfig};
+use crate::{access_log::AccessLogForm, tls::TlsConfig, traces::TracesConfig};
 use reqwest::Url;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use wasmway_registry::Stores;
@@ -82,6 +82,8 @@ pub struct Config {
     pub outbound_allow_private: bool,
     /// How the access log is written.
     pub access_log: AccessLogForm,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TracesConfig>,
     /// Lines of output that are kept for each function.
     pub log_lines: usize,
 }

@@ -10,6 +10,7 @@ mod namespaces;
 mod nodes;
 mod openapi;
 mod plan;
+mod recording;
 mod session;
 mod target;
 mod tokens;
@@ -26,14 +27,14 @@ pub(crate) use session::SESSION_COOKIE;
 
 use crate::{
     catalog::Catalog, drain::Drain, forwarding, health::Health, metrics::Metrics, pace::Pace, problem::Problem,
-    request_id::RequestId, revisions::Revisions,
+    recording::Budget, request_id::RequestId, revisions::Revisions,
 };
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     middleware,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{any, get},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
@@ -58,6 +59,8 @@ pub(crate) struct ControlPlane {
     pub(crate) max_memory: u64,
     pub(crate) pace: Pace,
     pub(crate) drain: Drain,
+    /// What recordings may take.
+    pub(crate) recordings: Arc<Budget>,
 }
 
 impl ControlPlane {
@@ -104,6 +107,8 @@ pub(crate) fn router(
         .routes(routes!(versions::component))
         .routes(routes!(versions::rollback))
         .routes(routes!(traffic::set))
+        .routes(routes!(recording::start, recording::show, recording::stop))
+        .routes(routes!(recording::capture))
         .routes(routes!(nodes::list))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
@@ -124,6 +129,9 @@ pub(crate) fn router(
 /// token may read the latter.
 pub(crate) fn node_router(journals: Journals, health: Arc<Health>, nodes: Arc<Guard>) -> Router {
     let (api, _) = observing(journals).split_for_parts();
+    let api = api
+        .route("/api/v1/functions/{name}/recording", any(recording::elsewhere))
+        .route("/api/v1/functions/{name}/recording/captures/{number}", any(recording::elsewhere));
     finish(api.layer(middleware::from_fn_with_state(nodes, auth::check)), health)
 }
 
@@ -237,6 +245,7 @@ impl From<RegistryError> for Problem {
             }
             E::ArtifactMissing(_)
             | E::InUse(_)
+            | E::NoRegistry(_)
             | E::Unreadable { .. }
             | E::Database(_)
             | E::Migration(_)

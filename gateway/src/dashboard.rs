@@ -27,7 +27,7 @@ use axum::{
 };
 use directory::{Directory, Entry};
 use http::{HeaderValue, header};
-use sampling::Sampler;
+pub(crate) use sampling::Sampler;
 use std::sync::Arc;
 use wasmway_registry::{FunctionName, Namespace};
 

@@ -6,6 +6,8 @@ use crate::{
     log_line::Stream,
     pace::Verdict,
     problem::Problem,
+    recording::Take,
+    traces::InvocationTrace,
     trial::Tally,
 };
 use http::Method;
@@ -19,17 +21,20 @@ pub(crate) struct Ending {
     pub(crate) access_log: Arc<AccessLog>,
     /// Where the requests of its version are counted, if several have a part.
     pub(crate) tally: Option<Arc<Tally>>,
+    pub(crate) trace: Option<Arc<InvocationTrace>>,
     /// What became of the client that sends the body.
     pub(crate) client: Verdict,
     pub(crate) time: Timestamp,
     pub(crate) method: Method,
     /// As the function sees it.
     pub(crate) path: String,
+    /// Of a call that is recorded.
+    pub(crate) take: Option<Take>,
 }
 
 impl Ending {
     pub(crate) fn record(self, mut receipt: Receipt) {
-        let Self { log, access_log, tally, client, time, method, path } = self;
+        let Self { log, access_log, tally, trace, client, time, method, path, take } = self;
         if client.is_too_slow() {
             // Whatever the function made of a body that broke off was the client's doing.
             receipt.failure = Some(Failure::RequestTooSlow);
@@ -71,6 +76,12 @@ impl Ending {
             outbound_bytes: receipt.outbound_bytes,
             error: cause,
         };
+        if let Some(trace) = trace {
+            trace.ended(&record);
+        }
+        if let Some(take) = take {
+            take.finish(log.function(), &record, receipt.failure.as_ref());
+        }
         let stderr = record.error.as_ref().and_then(|_| log.stderr_end());
         let detail = Arc::new(InvocationDetail { record, node: log.served.journal.node().clone(), stderr });
         // What was turned away did not run: it must not push what did out of the journal.
@@ -106,7 +117,10 @@ pub(crate) fn cause(failure: &Failure, used: &Receipt) -> String {
             format!("{failure}: {:.1?} have passed, of which it used the CPU for {:.1?}", used.wall, used.cpu)
         }
         Failure::Memory { .. } => match used.memory_refused {
-            Some(asked) => format!("{failure}: it had {} and asked for {asked} in all", used.memory_bytes),
+            Some(asked) => format!(
+                "{failure}: it had {} and asked for {asked} in all; raise `memory` below [limits] in wasmway.toml",
+                used.memory_bytes
+            ),
             None => failure.to_string(),
         },
         Failure::ResponseTooLarge { .. } => format!("{failure}: it has sent {}", used.bytes_out),
@@ -117,6 +131,8 @@ pub(crate) fn cause(failure: &Failure, used: &Receipt) -> String {
         | Failure::RequestTooLarge { .. }
         | Failure::RequestTooSlow
         | Failure::FunctionBusy { .. }
+        | Failure::NamespaceBusy { .. }
+        | Failure::RateExceeded { .. }
         | Failure::NodeBusy
         | Failure::Unloadable(_)
         | Failure::HostPanic

@@ -1,13 +1,16 @@
 //! A node that serves what a registry elsewhere says: it asks for changes, makes each ready to run, and only then serves
 //! it. What it serves is on its own disk, so that it goes on, and starts, while the registry is away.
 
+mod progress;
 mod snapshot;
 mod upstream;
 
+pub(crate) use progress::Progress;
 pub(crate) use upstream::Upstream;
 
 use crate::{
     catalog::{Catalog, Key},
+    dashboard::Sampler,
     garbage,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -16,11 +19,13 @@ use snapshot::Snapshot;
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::{self, MissedTickBehavior};
-use wasmway_registry::{ArtifactStore, Changes, Digest, Function, NodeReport, VersionRecord};
+use wasmway_registry::{
+    ArtifactStore, Changes, Digest, Function, Namespace, NamespaceLimits, NodeReport, VersionRecord,
+};
 use wasmway_scheduler::{Scheduler, World};
 
 /// Functions that are made ready at once.
@@ -39,52 +44,12 @@ const BACK_OFF_MOST: Duration = Duration::from_secs(10);
 const FAILURES_TOLD: usize = 20;
 const FAILURE_CHARACTERS: usize = 300;
 
-/// How far a node is.
-#[derive(Default)]
-pub(crate) struct Progress(Mutex<Standing>);
-
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Standing {
-    /// Whether it has heard of a registry, now or before.
-    has_begun: bool,
-    /// Functions of its first hearing that are not ready yet.
-    to_prepare: usize,
-    /// Whether the registry answered when it was last asked.
-    pub(crate) answers: bool,
-    /// Revision of it that was heard of.
-    pub(crate) heard: u64,
-    /// Revision up to which everything is served.
-    pub(crate) served: u64,
-    /// Functions whose last change is not served, and those among them that could not be made ready.
-    pub(crate) pending: u64,
-    pub(crate) failing: u64,
-}
-
-impl Progress {
-    fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn standing(&self) -> Standing {
-        *self.lock()
-    }
-
-    /// What it still lacks before it should get requests. Later changes do not count: what was served before is served
-    /// until they are ready.
-    pub(crate) fn lacks(&self) -> Option<String> {
-        let standing = self.lock();
-        if !standing.has_begun {
-            return Some("the registry has not been heard of yet, and no earlier snapshot of it is here".to_owned());
-        }
-        (standing.to_prepare > 0).then(|| format!("{} functions are still being compiled", standing.to_prepare))
-    }
-}
-
 /// What a node needs to follow a registry.
 pub(crate) struct Follower {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) sampler: Arc<Sampler>,
     pub(crate) artifacts: ArtifactStore,
     /// The file that holds what is served.
     pub(crate) snapshot: PathBuf,
@@ -103,6 +68,8 @@ pub(crate) struct State {
     heard: u64,
     /// What is served, each function as it was when it was last ready.
     served: BTreeMap<Key, Function>,
+    /// What namespaces may have, as far as it is bounded.
+    limits: BTreeMap<Namespace, NamespaceLimits>,
     /// What is to be served once it is ready, as far as it is not served as it is.
     pending: BTreeMap<Key, Function>,
     queue: VecDeque<Key>,
@@ -154,9 +121,14 @@ impl Follower {
     pub(crate) async fn resume(&self) -> State {
         let mut state = State::default();
         match snapshot::read(&self.snapshot).await {
-            Ok(Some(Snapshot { revision, functions })) => {
+            Ok(Some(Snapshot { revision, functions, namespaces })) => {
                 tracing::info!(revision, functions = functions.len(), "serving what the last snapshot has");
-                state.heard = revision;
+                if let Some(namespaces) = namespaces {
+                    state.heard = revision;
+                    state.limit(&namespaces);
+                    self.catalog.limit(&namespaces).await;
+                }
+                // Otherwise everything is asked for again: what it leaves out may have changed before that revision.
                 for function in functions {
                     let key = function.key();
                     if function.served_versions().all(|version| self.is_ready(version)) {
@@ -223,6 +195,7 @@ impl Follower {
             // What fails is named.
             revision: state.served_up_to(|key| !state.failing.contains_key(key)),
             failing: state.failing.iter().take(FAILURES_TOLD).map(describe).collect(),
+            load: Some(self.sampler.load()),
         }
     }
 
@@ -251,7 +224,7 @@ impl Follower {
             match self.whole().await {
                 Ok(whole) => {
                     changes = whole;
-                    changes.forget_others(state.served.keys().chain(state.pending.keys()));
+                    changes.forget_others(state.served.keys().chain(state.pending.keys()), state.limits.keys());
                 }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the registry does not answer");
@@ -260,6 +233,10 @@ impl Follower {
             }
         }
         state.heard = changes.revision;
+        if !changes.namespaces.is_empty() {
+            state.limit(&changes.namespaces);
+            self.catalog.limit(&changes.namespaces).await;
+        }
         let is_first = !self.progress.lock().has_begun;
         let now = state.take(changes.functions, &changes.gone);
         if !now.is_empty() || !changes.gone.is_empty() {
@@ -330,7 +307,11 @@ impl Follower {
     async fn write(&self, state: &State) -> bool {
         let functions = state.served.values().cloned().collect();
         // After a restart, everything that came later is asked for again.
-        let snapshot = Snapshot { revision: state.served_up_to(|_| true), functions };
+        let snapshot = Snapshot {
+            revision: state.served_up_to(|_| true),
+            functions,
+            namespaces: Some(state.limits.values().cloned().collect()),
+        };
         match snapshot::write(&self.snapshot, snapshot).await {
             Ok(()) => true,
             Err(error) => {
@@ -373,6 +354,17 @@ impl State {
             }
         }
         now
+    }
+
+    fn limit(&mut self, namespaces: &[NamespaceLimits]) {
+        for limits in namespaces {
+            if limits.is_none() {
+                self.limits.remove(&limits.namespace);
+            } else {
+                self.limits.insert(limits.namespace.clone(), limits.clone());
+            }
+            self.is_dirty = true;
+        }
     }
 
     /// Tries what has failed once more.

@@ -22,6 +22,10 @@ impl Peer {
         let text = address.ip().to_canonical().to_string();
         Self { address, scheme, text: HeaderValue::try_from(text).expect("an address is visible ASCII") }
     }
+
+    pub(crate) fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

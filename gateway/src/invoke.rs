@@ -15,9 +15,11 @@ use crate::{
     pace::{Pace, PacedBody, Verdict},
     pressure::Pressure,
     problem::Problem,
+    recording::Take,
     request_id::RequestId,
     route_table::Served,
     server_timing::{self, TimedBody},
+    traces::Traces,
     trial::Tally,
 };
 use axum::{
@@ -39,6 +41,7 @@ pub(crate) struct DataPlane {
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Arc<AccessLog>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) drain: Drain,
     pub(crate) pressure: Pressure,
     pub(crate) own_address: SocketAddr,
@@ -80,10 +83,8 @@ async fn dispatch(
 ) -> Result<Response, Problem> {
     let Destination { served, tally, prefix, authority } = find(plane, &request)?;
     refuse_loop(plane, &request)?;
-    if plane.pressure.is_high() {
-        plane.metrics.rejected("memory-pressure");
-        return Err(Problem::memory_pressure());
-    }
+    refuse_under_pressure(plane)?;
+    let trace = plane.traces.as_ref().map(|traces| traces.begin(&mut request, peer.scheme(), authority.as_ref()));
     let (trusted, own_address) = (plane.trust_forwarded, plane.own_address);
     let hop = Hop { prefix, authority, request_id: id, peer: &peer, trusted, own_address };
     forwarding::rewrite(&mut request, hop).map_err(|error| bad_request(plane, &error.to_string()))?;
@@ -94,15 +95,19 @@ async fn dispatch(
         log: log.clone(),
         access_log: plane.access_log.clone(),
         tally,
+        trace: trace.clone(),
         client: client.clone(),
         time: Timestamp::now(),
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
+        take: served.journal.recording.take(&served),
     };
     // Once the body has been read, or is none, the server reads on, and notices by itself.
     let has_body = !request.body().is_end_stream();
     let takes_trailers = served.server_timing && server_timing::takes_trailers(&request);
-    let invocation = Invocation { logs: log.clone(), on_end: move |receipt| ending.record(receipt) };
+    let trace = trace.map(|trace| trace as _);
+    let tape = ending.take.as_ref().map(Take::tape);
+    let invocation = Invocation { logs: log.clone(), trace, tape, on_end: move |receipt| ending.record(receipt) };
     let call = pin!(plane.scheduler.invoke(&served.function, request, invocation));
     let Some(answer) = abandoned::unless_left(connection.clone(), call).await else {
         return Err(Problem::client_left());
@@ -188,6 +193,14 @@ fn refuse_loop(plane: &DataPlane, request: &Request<Body>) -> Result<(), Problem
     plane.metrics.rejected("loop-detected");
     let detail = format!("functions called each other {passes} times to get here; {PASSES} are the most");
     Err(Problem::platform(StatusCode::LOOP_DETECTED, "loop-detected", "Loop detected", detail))
+}
+
+fn refuse_under_pressure(plane: &DataPlane) -> Result<(), Problem> {
+    if !plane.pressure.is_high() {
+        return Ok(());
+    }
+    plane.metrics.rejected("memory-pressure");
+    Err(Problem::memory_pressure())
 }
 
 fn bad_request(plane: &DataPlane, detail: &str) -> Problem {

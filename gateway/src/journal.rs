@@ -5,6 +5,7 @@ pub(crate) mod tests;
 
 use crate::{
     log_line::{LogLine, Stream, Wanted},
+    recording::Slot,
     request_id::RequestId,
     route_table::Served,
 };
@@ -111,6 +112,8 @@ pub(crate) struct Journal {
     /// The node that keeps it.
     node: Arc<str>,
     recent: Mutex<Recent>,
+    /// Of its next calls, if somebody wants one.
+    pub(crate) recording: Slot,
 }
 
 #[derive(Default)]
@@ -127,7 +130,7 @@ struct Recent {
 
 impl Journal {
     pub(crate) fn new(lines_kept: usize, node: Arc<str>) -> Self {
-        Self { lines_kept, node, recent: Mutex::default() }
+        Self { lines_kept, node, recent: Mutex::default(), recording: Slot::default() }
     }
 
     /// The name of the node that keeps it.

@@ -33,25 +33,33 @@ mod patient_stream;
 mod pressure;
 mod private_file;
 mod problem;
+mod recording;
+mod replay;
 mod request_id;
 mod revisions;
 mod route_table;
 mod server;
 mod server_timing;
 mod supervisor;
+mod tenants;
 mod tls;
 mod token;
+mod traces;
 mod trial;
 
 pub use access_log::AccessLogForm;
 pub use acme::{AcmeConfig, Challenge};
 pub use checkup::{Finding, Verdict, check_up};
 pub use config::{Config, Role};
+pub use replay::{Replayed, replay};
 pub use server::run;
 pub use tls::{TlsConfig, TlsFiles};
+pub use traces::TracesConfig;
 pub use wasmway_registry::Stores;
 pub use wasmway_scheduler::TargetCpu;
 /// The life of a process that compiles one component: see the scheduler.
 pub use wasmway_scheduler::run_compile_worker;
+/// A recorded call, for tools that run it once more.
+pub use wasmway_scheduler::{CAPTURE_FORMAT, Capture, CapturedBody, CapturedResponse, Data, End, Headers};
 /// What a component is, found out from its bytes: for tools that look before they upload.
 pub use wasmway_scheduler::{ComponentSummary, Refusal, look};

@@ -17,6 +17,16 @@ use prometheus::{
 use std::time::Duration;
 use wasmway_scheduler::{LoadSource, Scheduler, WASMTIME_VERSION};
 
+/// Spans by what became of them.
+#[derive(Clone)]
+pub(crate) struct SpanCounts {
+    pub(crate) sent: IntCounter,
+    /// More were waiting than may wait.
+    pub(crate) dropped: IntCounter,
+    /// The receiver did not take them.
+    pub(crate) failed: IntCounter,
+}
+
 /// All metrics.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -34,6 +44,7 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     access_log_dropped: IntCounter,
+    spans: SpanCounts,
     node: OfNode,
     certificate_until: IntGaugeVec,
 }
@@ -99,6 +110,7 @@ impl Metrics {
                     "Lines of the access log that were left out, since it was not read fast enough.",
                 )?,
             )?,
+            spans: SpanCounts::declare(&registry)?,
             node: OfNode::declare(&registry)?,
             registry: registry.clone(),
         };
@@ -146,6 +158,10 @@ impl Metrics {
         self.access_log_dropped.clone()
     }
 
+    pub(crate) fn spans(&self) -> SpanCounts {
+        self.spans.clone()
+    }
+
     pub(crate) fn connections(&self, plane: &str) -> IntGauge {
         self.connections.with_label_values(&[plane])
     }
@@ -173,6 +189,16 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+impl SpanCounts {
+    fn declare(registry: &Registry) -> prometheus::Result<Self> {
+        let help = "Spans of traces, by what became of them: sent, dropped (too many were waiting) or failed (the receiver did \
+                    not take them).";
+        let spans = counter(registry, "wasmway_spans_total", help, &["result"])?;
+        let of = |result| spans.with_label_values(&[result]);
+        Ok(Self { sent: of("sent"), dropped: of("dropped"), failed: of("failed") })
     }
 }
 

@@ -109,7 +109,8 @@ impl Problem {
 
     /// The disk is full.
     pub(crate) fn storage_full() -> Self {
-        let detail = "no storage is left on this node; functions go on being served. Make room and try again";
+        let detail = "no storage is left on this node; functions go on being served. Delete functions that nobody needs, or give the \
+                      data directory a larger disk, and try again";
         Self::platform(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "Storage full", detail)
     }
 
@@ -194,6 +195,8 @@ fn kind(failure: &Failure) -> (Source, StatusCode, &'static str) {
         Failure::RequestTooLarge { .. } => (Platform, StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
         Failure::RequestTooSlow => (Platform, StatusCode::REQUEST_TIMEOUT, "body-too-slow"),
         Failure::FunctionBusy { .. } => (Platform, StatusCode::TOO_MANY_REQUESTS, "function-busy"),
+        Failure::NamespaceBusy { .. } => (Platform, StatusCode::TOO_MANY_REQUESTS, "namespace-busy"),
+        Failure::RateExceeded { .. } => (Platform, StatusCode::TOO_MANY_REQUESTS, "rate-exceeded"),
         Failure::NodeBusy => (Platform, StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
         Failure::Unloadable(_) => (Platform, StatusCode::INTERNAL_SERVER_ERROR, "function-unloadable"),
         Failure::HostPanic | Failure::Cancelled => (Platform, StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -222,6 +225,14 @@ fn words(failure: &Failure) -> (&'static str, &'static str) {
         Failure::FunctionBusy { .. } => {
             ("The function is busy", "the function has as many requests open as it may; try again soon")
         }
+        Failure::NamespaceBusy { .. } => (
+            "The namespace is busy",
+            "the functions of this namespace have as many requests open together as they may; try again soon",
+        ),
+        Failure::RateExceeded { .. } => (
+            "Too many requests",
+            "the functions of this namespace get more requests in a second than they may; try again soon",
+        ),
         Failure::NodeBusy => ("The node is busy", "all slots are taken; try again soon"),
         Failure::Unloadable(_) => {
             ("The function cannot be loaded", "the platform could not load the function; its log has the cause")

@@ -6,7 +6,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, Role},
     control::{self, ControlPlane, Guard, Journals},
-    dashboard,
+    dashboard::{self, Sampler},
     drain::Drain,
     follower::{Follower, Progress, Upstream},
     garbage,
@@ -20,6 +20,7 @@ use crate::{
     supervisor,
     tls::Tls,
     token::Token,
+    traces::{Exporter, Traces},
     trial::{self, Court},
 };
 use anyhow::{Context, bail};
@@ -76,11 +77,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         Source::Own(registry) => node.govern(registry.clone()).await?,
         Source::Elsewhere { upstream, .. } => node.follow(upstream).await?,
     };
-    let mut tls_address = None;
+    let (mut tls_address, mut exporter) = (None, None);
     if let (Some(listener), Some(catalog)) = (data, catalog) {
         let tls = node.tls().await?;
         let acme = tls.as_ref().and_then(|(_, tls)| tls.acme.clone());
-        let handler = Arc::new(node.data_plane(catalog, listener.local_addr()?, acme)?);
+        let mut handler = node.data_plane(catalog, listener.local_addr()?, acme)?;
+        (handler.traces, exporter) = node.traces()?.unzip();
+        let handler = Arc::new(handler);
         let open = node.metrics.connections("data");
         if let Some((listener, tls)) = tls {
             tls_address = Some(listener.local_addr()?);
@@ -101,6 +104,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         tracing::info!("drained: every request was finished");
     } else {
         tracing::warn!("requests were cut at the end of the drain timeout");
+    }
+    if let Some(exporter) = exporter {
+        exporter.finish().await;
     }
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
@@ -165,6 +171,7 @@ impl Node<'_> {
             max_memory: config.max_memory,
             pace: pace(config),
             drain: self.drain.clone(),
+            recordings: Arc::default(),
         };
         let nodes = Guard::of_nodes(nodes);
         let plane = Arc::new(plane);
@@ -211,6 +218,7 @@ impl Node<'_> {
             upstream: upstream.clone(),
             catalog: catalog.clone(),
             scheduler: self.scheduler.clone(),
+            sampler: Sampler::start(Some(catalog.clone()), self.scheduler.clone()),
             artifacts,
             snapshot: folder.join("snapshot.json"),
             progress: progress.clone(),
@@ -258,6 +266,12 @@ impl Node<'_> {
         Ok(Some((listener, Tls::start(config, &self.config.data_dir, &self.metrics, &self.drain)?)))
     }
 
+    /// What traces requests, if they are to be traced.
+    fn traces(&self) -> anyhow::Result<Option<(Traces, Exporter)>> {
+        let Some(config) = &self.config.traces else { return Ok(None) };
+        Traces::start(config, &self.config.node_name, self.metrics.spans()).map(Some)
+    }
+
     fn data_plane(
         &self,
         catalog: Arc<Catalog>,
@@ -271,6 +285,7 @@ impl Node<'_> {
             scheduler: self.scheduler.clone(),
             metrics: self.metrics.clone(),
             access_log: Arc::new(AccessLog::start(config.access_log, self.metrics.access_log_dropped())?),
+            traces: None,
             drain: self.drain.clone(),
             pressure: Pressure::watch(config.memory_pressure, self.metrics.memory_used()),
             own_address,

@@ -1,6 +1,10 @@
 //! The database: SQLite in the data directory, or a Postgres server that several registries share. The statements are
 //! the same for both.
 
+mod schema;
+
+pub use schema::Migration;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,6 +15,7 @@ use sqlx::{Connection, Postgres, Sqlite};
 
 use crate::durable::{is_storage_full, open_private_file};
 use crate::error::{RegistryError, io_error};
+use crate::registry::lock;
 
 /// Connections to SQLite that read; they never wait for the one that writes.
 const READERS: u32 = 4;
@@ -88,37 +93,17 @@ pub(crate) use on;
 impl Database {
     /// Opens the SQLite database of the folder `data_dir`, creating it if need be, and brings it to this program's schema.
     pub(crate) async fn embedded(data_dir: &Path) -> Result<Self, RegistryError> {
-        let path = sqlite_path(data_dir);
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(false)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            // Where fsync alone does not reach the disk (macOS).
-            .pragma("fullfsync", "ON")
-            .pragma("checkpoint_fullfsync", "ON");
+        let options = sqlite_options(data_dir);
         let writer = sqlite_pool(1).connect_with(options.clone()).await?;
-        let mut migrations = sqlx::migrate!("../migrations/sqlite");
-        migrations.set_ignore_missing(true).run(&writer).await?;
+        schema::bring_sqlite(&writer).await?;
         let readers = sqlite_pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
         Ok(Self::Sqlite { writer, readers })
     }
 
-    /// Connects to Postgres and brings the database to this program's schema: one of several registries that start at
-    /// once does it, under an advisory lock, and the others wait for it.
+    /// Connects to Postgres and brings the database to this program's schema.
     pub(crate) async fn postgres(url: &PostgresUrl) -> Result<Self, RegistryError> {
-        let options = url.0.clone().application_name("wasmway").options(POSTGRES_TIMEOUTS);
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(CONNECT_PATIENCE)
-            // A server that was restarted, or a balancer before it, is noticed before a statement is lost to it.
-            .test_before_acquire(true)
-            .connect_with(options)
-            .await?;
-        let mut migrations = sqlx::migrate!("../migrations/postgres");
-        migrations.set_ignore_missing(true).run(&pool).await?;
+        let pool = postgres_pool(url).await?;
+        schema::bring_postgres(&pool).await?;
         Ok(Self::Postgres(pool))
     }
 
@@ -181,6 +166,47 @@ impl Transaction {
     }
 }
 
+/// The migrations of the database in the folder `data_dir`, or of the one that is given. With `take`, those that it lacks
+/// are taken first.
+pub async fn migrations(
+    data_dir: &Path,
+    database: Option<&PostgresUrl>,
+    take: bool,
+) -> Result<Vec<Migration>, RegistryError> {
+    match database {
+        Some(url) => {
+            let pool = postgres_pool(url).await?;
+            if take {
+                schema::bring_postgres(&pool).await?;
+            }
+            schema::of_postgres(&pool).await
+        }
+        None => {
+            if !sqlite_path(data_dir).exists() {
+                return Err(RegistryError::NoRegistry(data_dir.to_owned()));
+            }
+            // Nobody else uses what is changed.
+            let _lock = if take { Some(lock(data_dir)?) } else { None };
+            let pool = sqlite_pool(1).connect_with(sqlite_options(data_dir)).await?;
+            if take {
+                schema::bring_sqlite(&pool).await?;
+            }
+            schema::of_sqlite(&pool).await
+        }
+    }
+}
+
+async fn postgres_pool(url: &PostgresUrl) -> Result<PgPool, RegistryError> {
+    let options = url.0.clone().application_name("wasmway").options(POSTGRES_TIMEOUTS);
+    Ok(PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(CONNECT_PATIENCE)
+        // A server that was restarted, or a balancer before it, is noticed before a statement is lost to it.
+        .test_before_acquire(true)
+        .connect_with(options)
+        .await?)
+}
+
 fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
     // A connection to a file does not go stale.
     SqlitePoolOptions::new()
@@ -194,6 +220,19 @@ fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
             let usable = !connection.is_in_transaction();
             Box::pin(async move { Ok(usable) })
         })
+}
+
+fn sqlite_options(data_dir: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(sqlite_path(data_dir))
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // Where fsync alone does not reach the disk (macOS).
+        .pragma("fullfsync", "ON")
+        .pragma("checkpoint_fullfsync", "ON")
 }
 
 fn sqlite_path(data_dir: &Path) -> PathBuf {

@@ -63,6 +63,9 @@ pub enum RegistryError {
     /// Another process has this data directory open.
     #[error("another process uses the data directory {path}", path = .0.display())]
     InUse(PathBuf),
+    /// The data directory holds no registry.
+    #[error("there is no registry in {path}", path = .0.display())]
+    NoRegistry(PathBuf),
     /// The disk or this user's share of it is full.
     #[error("no storage is left for the registry")]
     StorageFull(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -21,17 +21,17 @@ mod registry;
 
 pub use artifacts::{Artifact, ArtifactError, ArtifactStore, Bucket, Sealed, Upload};
 pub use backup::{BackupError, BackupSummary, back_up, restore};
-pub use database::PostgresUrl;
+pub use database::{Migration, PostgresUrl, migrations};
 pub use difference::{Difference, differences, meaning_of_interface};
 pub use digest::{Digest, DigestError, DigestWriter};
 pub use error::RegistryError;
 pub use manifest::{Manifest, ManifestError};
 pub use names::{FunctionName, NAME_BYTES_MAX, NameError, Namespace, Version, VersionError};
 pub use records::{
-    CHANGES_MAX, Changes, Deployed, Function, NewVersion, PREVIEWS_MAX, Split, Sticky, TakeBack, Traffic, Trial,
-    VersionRecord,
+    CHANGES_MAX, Changes, Deployed, Function, NamespaceLimits, NewVersion, PREVIEWS_MAX, Split, Sticky, TakeBack,
+    Traffic, Trial, VersionRecord,
 };
 pub use registry::{
-    AuditEntry, Author, Collected, Copied, NamespaceRecord, NewToken, Node, NodeReport, Quota, Registry, Role, Stores,
-    TOKEN_PREFIX, Token, lock,
+    AuditEntry, Author, Collected, Copied, NamespaceRecord, NewToken, Node, NodeLoad, NodeReport, Quota, Recorded,
+    Registry, Role, Stores, TOKEN_PREFIX, Token, lock,
 };

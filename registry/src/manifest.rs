@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use outbound::{AllowedHost, AllowedOrigin, OriginError, Outbound};
+pub(crate) use ranges::check_cpu_weight;
 pub use reading::ManifestError;
 pub use routes::{RouteError, RouteRule};
 

@@ -221,6 +221,9 @@ pub struct Changes {
     pub functions: Vec<Function>,
     /// Functions that were deleted.
     pub gone: Vec<(Namespace, FunctionName)>,
+    /// Namespaces whose quotas changed. A registry of before there were any does not say.
+    #[serde(default)]
+    pub namespaces: Vec<NamespaceLimits>,
     /// Whether there is more after this: a page has at most [`CHANGES_MAX`] functions.
     pub more: bool,
 }
@@ -228,16 +231,50 @@ pub struct Changes {
 impl Changes {
     /// Adds the page that comes after this one.
     pub fn append(&mut self, next: Changes) {
-        let Changes { revision, functions, gone, more } = next;
+        let Changes { revision, functions, gone, namespaces, more } = next;
         (self.revision, self.more) = (revision, more);
         self.functions.extend(functions);
         self.gone.extend(gone);
+        self.namespaces.extend(namespaces);
     }
 
-    /// Says of those in `known` that are not here that they are gone. For what is everything that a registry has.
-    pub fn forget_others<'a>(&mut self, known: impl Iterator<Item = &'a (Namespace, FunctionName)>) {
+    /// Says of the functions in `known` that are not here that they are gone, and of the namespaces in `limited` that are
+    /// not here that they have no limits. For what is everything that a registry has.
+    pub fn forget_others<'a>(
+        &mut self,
+        known: impl Iterator<Item = &'a (Namespace, FunctionName)>,
+        limited: impl Iterator<Item = &'a Namespace>,
+    ) {
         let there: HashSet<_> = self.functions.iter().map(Function::key).collect();
         self.gone = known.filter(|key| !there.contains(*key)).cloned().collect();
+        let named: HashSet<_> = self.namespaces.iter().map(|limits| limits.namespace.clone()).collect();
+        let others = limited.filter(|namespace| !named.contains(*namespace)).cloned();
+        self.namespaces.extend(others.map(NamespaceLimits::none));
+    }
+}
+
+/// What all functions of a namespace may have of each node together: the part of its quota that nodes see to. What is
+/// `None` has no bound of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceLimits {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// Requests at once.
+    pub concurrency: Option<u32>,
+    /// Requests that may begin in a second.
+    pub requests_per_second: Option<u32>,
+    /// Share of CPU time beside other namespaces.
+    pub cpu_weight: Option<u32>,
+}
+
+impl NamespaceLimits {
+    fn none(namespace: Namespace) -> Self {
+        Self { namespace, concurrency: None, requests_per_second: None, cpu_weight: None }
+    }
+
+    /// Whether nothing has a bound of its own.
+    pub fn is_none(&self) -> bool {
+        *self == Self::none(self.namespace.clone())
     }
 }
 

@@ -14,10 +14,10 @@ mod rows;
 mod tokens;
 mod traffic;
 
-pub use audit::{AuditEntry, Author};
+pub use audit::{AuditEntry, Author, Recorded};
 pub use copying::Copied;
 pub use garbage::Collected;
-pub use nodes::{Node, NodeReport};
+pub use nodes::{Node, NodeLoad, NodeReport};
 pub use quotas::{NamespaceRecord, Quota};
 pub use tokens::{NewToken, Role, TOKEN_PREFIX, Token};
 

@@ -1,10 +1,14 @@
 //! The bodies of a request on its way in and of a response on its way out, counted and capped.
 
 use crate::{
+    capture::Fault,
     meter::{Meter, Receipt},
     outcome::Failure,
+    recorder::Tap,
+    tape::Tape,
 };
 use bytes::Bytes;
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     collections::VecDeque,
@@ -17,9 +21,23 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A request body as the guest reads it. Nothing is read from the client that the guest does not ask for.
 pub(crate) struct RequestBody<B> {
-    pub(crate) inner: B,
-    pub(crate) limit: u64,
-    pub(crate) meter: Arc<Meter>,
+    inner: B,
+    limit: u64,
+    meter: Arc<Meter>,
+    /// Of a request that is recorded.
+    tap: Option<Tap>,
+}
+
+impl<B: Body> RequestBody<B> {
+    /// The body of `request`, of which the guest gets no more than `limit` bytes.
+    pub(crate) fn of(request: Request<B>, limit: u64, meter: &Arc<Meter>, tape: Option<&Tape>) -> Request<Self> {
+        let (head, inner) = request.into_parts();
+        let tap = match tape {
+            Some(Tape::Recording(recorder)) => Some(recorder.request(&head, inner.is_end_stream())),
+            Some(Tape::Playing(_)) | None => None,
+        };
+        Request::from_parts(head, Self { inner, limit, meter: meter.clone(), tap })
+    }
 }
 
 impl<B> Body for RequestBody<B>
@@ -31,7 +49,13 @@ where
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx).map(|frame| match frame? {
+        let this = &mut *self;
+        let polled = Pin::new(&mut this.inner).poll_frame(cx);
+        if let Some(tap) = &mut this.tap {
+            let is_last = this.inner.is_end_stream();
+            tap.saw(&polled, is_last, |error| Fault::of(&Error::InternalError(Some(error.to_string()))));
+        }
+        polled.map(|frame| match frame? {
             Ok(frame) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 if self.meter.received(bytes) > self.limit {
@@ -71,6 +95,8 @@ struct Streaming {
     guest: Option<JoinHandle<()>>,
     meter: Arc<Meter>,
     limit: u64,
+    /// Of a request that is recorded.
+    tap: Option<Tap>,
 }
 
 impl ResponseBody {
@@ -81,7 +107,15 @@ impl ResponseBody {
 
     /// `guest` is the task of a guest that is not over.
     pub(crate) fn streaming(body: WasiBody, guest: Option<JoinHandle<()>>, meter: Arc<Meter>, limit: u64) -> Self {
-        Self(Kind::Streaming(Box::new(Streaming { body, guest, meter, limit })))
+        Self(Kind::Streaming(Box::new(Streaming { body, guest, meter, limit, tap: None })))
+    }
+
+    /// Writes down what there is of it, and what comes.
+    pub(crate) fn record(&mut self, mut tap: Tap) {
+        match &mut self.0 {
+            Kind::Whole(pieces) => tap.saw_whole(pieces.iter()),
+            Kind::Streaming(streaming) => streaming.tap = Some(tap),
+        }
     }
 }
 
@@ -127,7 +161,11 @@ impl Body for ResponseBody {
 
 impl Streaming {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Poll::Pending };
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(tap) = &mut self.tap {
+            tap.saw(&polled, false, Fault::of);
+        }
+        let Poll::Ready(frame) = polled else { return Poll::Pending };
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);

@@ -58,7 +58,7 @@ pub enum Refusal {
     NotAComponent(String),
     /// Native code of an engine: never loaded from outside.
     #[error(
-        "this is native code that an engine made ahead of time; it cannot be checked, so it is never taken. Upload the component it was made from"
+        "this is native code, for one kind of machine; it cannot be checked, so it is never taken. Upload the component that it was made from, or build one: for the target wasm32-wasip2, if it is written in Rust"
     )]
     Precompiled,
     /// A component that exports nothing that can be called.

@@ -5,6 +5,7 @@
 //! function with a thousand busy requests what one with a single request gets. Who comes back after a rest begins
 //! where the others are: a rest earns no credit. (Goyal, Vin, Cheng: "Start-time Fair Queueing", SIGCOMM 1996.)
 
+use crate::tenant::Tenant;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -13,15 +14,15 @@ use std::{
 
 /// What a turn is taken to cost until it is known: two turns that are given out at once go to two functions.
 const TURN: Duration = Duration::from_millis(1);
-/// The weight of a function that asks for none; the weight of every namespace.
-const USUAL_WEIGHT: u32 = 100;
+/// The weight of a function or a namespace that has none of its own.
+pub(crate) const USUAL_WEIGHT: u32 = 100;
 /// Members of a level that may be kept for their history alone, beside as many as are active.
 const RESTING: usize = 256;
 
 /// Whose CPU time it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
-    pub(crate) namespace: Arc<str>,
+    pub(crate) tenant: Arc<Tenant>,
     pub(crate) function: Arc<str>,
     /// Share of the CPU beside the functions of the same namespace; [`USUAL_WEIGHT`] is the usual one.
     pub(crate) weight: u32,
@@ -76,7 +77,9 @@ impl<T> FairQueue<T> {
     /// Adds a request that is ready to run.
     pub(crate) fn push(&mut self, mut ticket: Ticket, request: T) {
         let share = ticket.share.clone();
-        let namespace = self.namespaces.enter(&share.namespace, USUAL_WEIGHT, || Namespace { functions: Level::new() });
+        let tenant = &share.tenant;
+        let fresh = || Namespace { functions: Level::new() };
+        let namespace = self.namespaces.enter(tenant.name(), tenant.cpu_weight(), fresh);
         let lives = &mut self.lives;
         let function = namespace.functions.enter(&share.function, share.weight, || {
             *lives += 1;
@@ -110,7 +113,7 @@ impl<T> FairQueue<T> {
     /// Charges what the turn of a request took to it, its function and its namespace.
     pub(crate) fn settle(&mut self, ticket: &mut Ticket, used: Duration) {
         ticket.time += virtual_time(used, USUAL_WEIGHT);
-        self.namespaces.settle(&ticket.share.namespace, used, |namespace| {
+        self.namespaces.settle(ticket.share.tenant.name(), used, |namespace| {
             namespace.functions.settle(&ticket.share.function, used, |_| {});
         });
     }

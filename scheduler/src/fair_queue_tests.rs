@@ -1,10 +1,11 @@
 use super::*;
+use crate::tenant::TenantLimits;
 use proptest::prelude::*;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 fn share(namespace: &str, function: &str, weight: u32) -> Share {
-    Share { namespace: namespace.into(), function: function.into(), weight }
+    Share { tenant: Arc::new(Tenant::new(namespace)), function: function.into(), weight }
 }
 
 /// Runs `requests`, which never end, on `workers` for `total` of virtual time in turns that take what `turn` says;
@@ -85,8 +86,23 @@ proptest! {
             })
             .collect();
         let used = spin(&requests, 1, SECOND, || TURN);
-        let namespaces = by(&requests, &used, |share| share.namespace.clone());
+        let namespaces = by(&requests, &used, |share| share.tenant.name().clone());
         prop_assert!(spread(namespaces.values().copied()) < 0.1, "{namespaces:?}");
+    }
+
+    #[test]
+    fn weights_of_namespaces_divide_the_time(weights in prop::collection::vec(20u32..500, 2..5)) {
+        let of_one = |(number, &weight): (usize, &u32)| {
+            let one = share(&format!("n{number}"), "f", 100);
+            one.tenant.limit(TenantLimits { cpu_weight: Some(weight), ..TenantLimits::default() });
+            // However many requests it has.
+            vec![one; 1 + number]
+        };
+        let requests: Vec<Share> = weights.iter().enumerate().flat_map(of_one).collect();
+        let used = spin(&requests, 1, SECOND, || TURN);
+        let namespaces = by(&requests, &used, |share| share.tenant.name().clone());
+        let per_weight = namespaces.values().zip(&weights).map(|(used, &weight)| *used / weight);
+        prop_assert!(spread(per_weight) < 0.1, "{namespaces:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A function as the scheduler knows it.
 
-use crate::{component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, places::Places};
+use crate::{
+    component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, places::Places, tenant::Tenant,
+};
 use std::{
     path::PathBuf,
     sync::{
@@ -28,9 +30,9 @@ pub struct Function {
 }
 
 impl Function {
-    /// A version of the function `name`, to be run from the component with `digest` in `artifact`.
+    /// A version of the function `name` of the namespace `tenant`, to be run from the component with `digest` in `artifact`.
     pub fn new(
-        namespace: String,
+        tenant: Arc<Tenant>,
         name: String,
         version: u32,
         (digest, world, artifact): ([u8; 32], World, PathBuf),
@@ -38,7 +40,7 @@ impl Function {
         env: Vec<(String, String)>,
         outbound: OutboundPolicy,
     ) -> Self {
-        let share = Share { namespace: namespace.into(), function: name.into(), weight: limits.cpu_weight };
+        let share = Share { tenant, function: name.into(), weight: limits.cpu_weight };
         Self {
             places: Places::new(limits.concurrency),
             share,
@@ -55,7 +57,7 @@ impl Function {
 
     /// The namespace that it belongs to.
     pub fn namespace(&self) -> &Arc<str> {
-        &self.share.namespace
+        self.share.tenant.name()
     }
 
     /// Its name in the namespace.
@@ -71,6 +73,16 @@ impl Function {
     /// The limits of each request.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What it is written for.
+    pub fn world(&self) -> World {
+        self.world
+    }
+
+    /// Its environment.
+    pub fn env(&self) -> &[(String, String)] {
+        &self.env
     }
 
     /// SHA-256 of its component.

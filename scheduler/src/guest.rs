@@ -1,14 +1,16 @@
 //! A guest on its way: first on the thread of its connection, then, if need be, in the lane; and its deadline.
 
 use crate::{
+    answer::{Answer, Head},
     fair_queue::Share,
     function::Function,
-    instance::{Answer, Head, Running, Turn},
+    instance::{Running, Turn},
     lane::{InLane, Lane, SLICE},
     meter::Meter,
     outcome::Failure,
+    player::{Player, VirtualTime},
 };
-use futures::FutureExt;
+use futures::{FutureExt, future::Either};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -27,9 +29,14 @@ pub(crate) struct Guest {
     share: Share,
     timeout: Duration,
     deadline: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
     meter: Arc<Meter>,
+    /// Of a recorded request that is played, which runs in one piece.
+    time: Option<Arc<VirtualTime>>,
 }
+
+/// Ends when the deadline is there: by the clock on the wall alone, or by that of a recording as well.
+type Timer = Pin<Box<Either<Sleep, Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
 enum Stage {
     /// Likely to need more than a slice: goes to the lane at once.
@@ -41,12 +48,39 @@ enum Stage {
 
 impl Guest {
     /// A guest that has not run yet. It gets to run when it is polled.
-    pub(crate) fn new(running: Running, function: &Function, lane: Arc<Lane>) -> Self {
+    pub(crate) fn new(running: Running, function: &Function, lane: Arc<Lane>, player: Option<&Player>) -> Self {
         let (meter, answer) = (running.meter().clone(), running.answer().clone());
         let timeout = function.limits.timeout;
         let deadline = Instant::from_std(meter.started() + timeout);
         let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
-        Self { stage, answer, lane, share: function.share.clone(), timeout, deadline, timer: None, meter }
+        let time = player.map(|player| player.time().clone());
+        time.iter().for_each(|time| time.set_running(true));
+        Self { stage, answer, lane, share: function.share.clone(), timeout, deadline, timer: None, meter, time }
+    }
+
+    /// CPU time that it may take here.
+    fn slice(&self) -> Duration {
+        match self.time {
+            None => SLICE.saturating_sub(self.meter.cpu_used()),
+            // It is ended by its budget alone: others must not run between its turns, now more and now fewer.
+            Some(_) => Duration::from_nanos(u64::MAX),
+        }
+    }
+
+    fn timer(&mut self) -> &mut Timer {
+        let (deadline, time) = (self.deadline, &self.time);
+        self.timer.get_or_insert_with(|| {
+            let by_the_wall = tokio::time::sleep_until(deadline);
+            Box::pin(match time.clone() {
+                None => Either::Left(by_the_wall),
+                Some(time) => Either::Right(Box::pin(async move {
+                    tokio::select! {
+                        () = by_the_wall => {}
+                        () = time.limit() => {}
+                    }
+                })),
+            })
+        })
     }
 
     /// The answer, once the turn in which the guest gave it is over.
@@ -55,10 +89,11 @@ impl Guest {
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let slice = self.slice();
         match &mut self.stage {
             Stage::Over => return Poll::Pending,
             Stage::InLane(guest) => return guest.poll(cx),
-            Stage::Here(running) => match running.turn(cx, SLICE.saturating_sub(self.meter.cpu_used())) {
+            Stage::Here(running) => match running.turn(cx, slice) {
                 Turn::Ended(result) => return Poll::Ready(result),
                 Turn::Waiting => return Poll::Pending,
                 Turn::Preempted => {}
@@ -84,9 +119,7 @@ impl Future for Guest {
         if matches!(this.stage, Stage::Over) {
             return Poll::Pending;
         }
-        let deadline = this.deadline;
-        let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.poll_unpin(cx).is_pending() {
+        if this.timer().poll_unpin(cx).is_pending() {
             return Poll::Pending;
         }
         let failure = Failure::Timeout { limit: this.timeout };
@@ -99,6 +132,7 @@ impl Future for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.time.iter().for_each(|time| time.set_running(false));
         self.meter.stop();
     }
 }

@@ -5,8 +5,10 @@
 use crate::{
     component::World,
     limits::{FIELDS_BYTES, HOST_RESOURCES, MemoryLimiter, RANDOM_BYTES, WAITING_WRITES, WRITE_BYTES},
+    meter::Meter,
     outbound::RequestOutbound,
     stdio::{GuestOutput, LogSink, OutputStream},
+    tape::{Tape, Waiting},
 };
 use http::{HeaderName, Request, Response};
 use std::sync::Arc;
@@ -14,12 +16,12 @@ use wasmtime::{
     Engine,
     component::{Linker, ResourceTable},
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2::bindings::clocks::monotonic_clock};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
 };
-use wasmtime_wasi_io::IoView;
+use wasmtime_wasi_io::{IoView, bindings::wasi::io::poll};
 
 /// The data of a request's store.
 pub(crate) struct Host {
@@ -36,12 +38,17 @@ pub(crate) struct Host {
 pub(crate) struct Surroundings {
     pub(crate) env: Arc<[(String, String)]>,
     pub(crate) logs: Arc<dyn LogSink>,
+    /// Of a request that is recorded or played.
+    pub(crate) tape: Option<Tape>,
 }
 
 impl Surroundings {
     fn wasi(&self) -> WasiCtx {
-        WasiCtx::builder()
-            .envs(&self.env)
+        let mut wasi = WasiCtx::builder();
+        if let Some(tape) = &self.tape {
+            tape.put_into(&mut wasi);
+        }
+        wasi.envs(&self.env)
             .stdout(GuestOutput::new(OutputStream::Stdout, self.logs.clone()))
             .stderr(GuestOutput::new(OutputStream::Stderr, self.logs.clone()))
             .max_random_size(RANDOM_BYTES)
@@ -58,7 +65,17 @@ impl Host {
         http.set_field_size_limit(FIELDS_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HOST_RESOURCES);
-        Self { around, wasi: None, http, table, hooks: Hooks { outbound }, limiter }
+        let hooks = Hooks { outbound, tape: around.tape.clone() };
+        Self { around, wasi: None, http, table, hooks, limiter }
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        self.limiter.meter()
+    }
+
+    /// Of a request that is recorded or played.
+    pub(crate) fn tape(&self) -> Option<Tape> {
+        self.around.tape.clone()
     }
 }
 
@@ -84,6 +101,7 @@ impl WasiHttpView for Host {
 
 struct Hooks {
     outbound: RequestOutbound,
+    tape: Option<Tape>,
 }
 
 type SentRequest = Result<
@@ -107,7 +125,18 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _response_processed: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
     ) -> Box<dyn Future<Output = SentRequest> + Send> {
-        Box::new(self.outbound.send(request, options.unwrap_or_default()))
+        let options = options.unwrap_or_default();
+        match &self.tape {
+            None => Box::new(self.outbound.send(request, options)),
+            Some(Tape::Recording(recorder)) => {
+                let (request, sent) = recorder.outbound(request);
+                Box::new(sent.result(self.outbound.send(request, options)))
+            }
+            Some(Tape::Playing(player)) => {
+                let answer = player.clone().outbound(request);
+                Box::new(async move { Ok((answer.await?, Box::new(async { Ok(()) }) as _)) })
+            }
+        }
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -135,9 +164,12 @@ fn is_forbidden(name: &HeaderName) -> bool {
 pub(crate) fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    // Once more, since the way that leads there first makes everything else that WASI has.
+    // Once more, since the way that leads there first makes everything else that WASI has; and the waiting of
+    // guests, which may be recorded.
     linker.allow_shadowing(true);
     wasmtime_wasi_io::add_to_linker_async(&mut linker)?;
+    monotonic_clock::add_to_linker::<Host, Waiting>(&mut linker, |host| host)?;
+    poll::add_to_linker::<Host, Waiting>(&mut linker, |host| host)?;
     linker.allow_shadowing(false);
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if world == World::Http03 {

@@ -1,6 +1,9 @@
 //! One instance: a fresh store, an instance in it, one call in turns, and how it ended.
 
+mod classify;
+
 use crate::{
+    answer::Answer,
     body::RequestBody,
     engine::ClockGuard,
     function::{Function, Pace},
@@ -12,34 +15,30 @@ use crate::{
     places::Place,
     program::Program,
     stdio::LogSink,
+    tape::Tape,
+    trace::Step,
 };
 use bytes::Bytes;
+use classify::classify;
 use futures::FutureExt;
-use http::{Request, Response};
+use http::Request;
 use http_body::Body;
 use std::{
     future::poll_fn,
-    io,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::Arc,
     task::{Context, Poll},
     thread,
     time::Duration,
 };
-use wasmtime::{PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline, component::ResourceTableError};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi_http::{
-    WasiBody, WasiHttpView,
+    WasiHttpView,
     handler::ProxyPre,
     p2::bindings::{ProxyPre as ProxyPre02, http::types::Scheme},
     p3::{self, bindings::ServicePre as ProxyPre03},
 };
-
-/// A response head with its body, or the name of the error that the guest set in its place.
-pub(crate) type Head = Result<Response<WasiBody>, String>;
 
 type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -57,7 +56,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) outbound: RequestOutbound,
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) meter: Arc<Meter>,
-    pub(crate) places: [Place; 3],
+    pub(crate) tape: Option<Tape>,
+    pub(crate) places: [Place; 4],
     pub(crate) clock: ClockGuard,
 }
 
@@ -67,12 +67,12 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, logs, meter, places, clock } = setup;
+    let Setup { function, outbound, logs, meter, tape, places, clock } = setup;
     let limits = &function.limits;
     let limiter = MemoryLimiter::new(limits.memory, meter.clone());
-    let host = Host::new(Surroundings { env: function.env.clone(), logs }, outbound, limiter);
+    let request = RequestBody::of(request, limits.request_body, &meter, tape.as_ref());
+    let host = Host::new(Surroundings { env: function.env.clone(), logs, tape }, outbound, limiter);
     let answer = Arc::new(Answer::default());
-    let request = request.map(|inner| RequestBody { inner, limit: limits.request_body, meter: meter.clone() });
     let given = answer.clone();
     let future: GuestFuture = match &program.pre {
         ProxyPre::P2(pre) => {
@@ -97,6 +97,7 @@ where
         limits: limits.clone(),
         pace: function.pace.clone(),
         is_long: false,
+        was_in_lane: false,
         turns_since_answer: 0,
         _held: (places, clock),
     }
@@ -154,35 +155,6 @@ impl Future for GiveUpTurn {
     }
 }
 
-/// Where the guest leaves its answer. It is taken when the guest waits for something or is over, or has had some more
-/// turns: a guest that is at its end by then is answered for as a whole.
-#[derive(Default)]
-pub(crate) struct Answer {
-    head: Mutex<Option<Head>>,
-    due: AtomicBool,
-}
-
-impl Answer {
-    fn give(&self, head: Head) {
-        *self.lock() = Some(head);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Head>> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says that it may be taken, if it is there.
-    fn fall_due(&self) {
-        let given = self.lock().is_some();
-        self.due.store(given, SeqCst);
-    }
-
-    /// The answer, once the turn in which the guest gave it is over.
-    pub(crate) fn take(&self) -> Option<Head> {
-        if self.due.load(SeqCst) { self.lock().take() } else { None }
-    }
-}
-
 async fn run_02<B>(
     pre: &ProxyPre02<Host>,
     store: &mut Store<Host>,
@@ -198,8 +170,10 @@ where
     let out = store.data_mut().http().new_response_outparam_from_callback(move |head| {
         answer.give(head.map_err(|code| format!("{code:?}")));
     })?;
-    let proxy = pre.instantiate_async(&mut *store).await?;
-    proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+    let began = store.data().meter().step_begins();
+    let proxy = pre.instantiate_async(&mut *store).await;
+    store.data().meter().step_ended(Step::Instantiate, began);
+    proxy?.wasi_http_incoming_handler().call_handle(store, request, out).await
 }
 
 async fn run_03<B>(
@@ -212,7 +186,10 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let service = pre.instantiate_async(&mut *store).await?;
+    let began = store.data().meter().step_begins();
+    let service = pre.instantiate_async(&mut *store).await;
+    store.data().meter().step_ended(Step::Instantiate, began);
+    let service = service?;
     let call = async move |accessor: &wasmtime::component::Accessor<Host>| {
         let (request, sent) = accessor.with(|mut store| {
             let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
@@ -240,10 +217,12 @@ pub(crate) struct Running {
     pace: Arc<Pace>,
     /// It did not end within a slice.
     is_long: bool,
+    /// It has had a turn in the lane.
+    was_in_lane: bool,
     /// Turns that were cut short since it gave its answer.
     turns_since_answer: u32,
     /// Until the guest is gone.
-    _held: ([Place; 3], ClockGuard),
+    _held: ([Place; 4], ClockGuard),
 }
 
 /// Turns that a guest which goes on computing after its answer may take before the answer is sent without its end.
@@ -273,7 +252,7 @@ impl Running {
                 if !std::mem::replace(&mut self.is_long, true) {
                     self.pace.long();
                 }
-                if self.answer.lock().is_some() {
+                if self.answer.is_given() {
                     self.turns_since_answer += 1;
                 }
                 if self.turns_since_answer > ANSWER_HELD {
@@ -308,6 +287,15 @@ impl Running {
         result
     }
 
+    /// Says that it stood in the lane's queue for so long, and has its turn now.
+    pub(crate) fn waited(&mut self, waited: Duration) {
+        self.meter.queued(waited);
+        if !std::mem::replace(&mut self.was_in_lane, true) {
+            let began = self.meter.step_begins().and_then(|now| now.checked_sub(waited));
+            self.meter.step_ended(Step::Queue, began);
+        }
+    }
+
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
@@ -319,82 +307,6 @@ impl Running {
 
     /// True when there is an answer that nobody has taken yet.
     pub(crate) fn has_answered(&self) -> bool {
-        self.answer.due.load(SeqCst) && self.answer.lock().is_some()
-    }
-}
-
-/// Whether the kernel refused memory, or a mapping of it, that an instance needs: never for what the guest asked for
-/// itself, which is told that it cannot have it.
-fn is_out_of_memory(error: &wasmtime::Error) -> bool {
-    let refused = |error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory;
-    error.downcast_ref().is_some_and(refused)
-        || error.downcast_ref().is_some_and(|&error: &rustix::io::Errno| refused(&error.into()))
-}
-
-/// Bytes of a trap's description that are kept.
-const TRAP_BYTES: usize = 4 << 10;
-
-/// What an error that ended the guest means.
-fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) -> Result<(), Failure> {
-    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        return if exit.0 == 0 {
-            Ok(())
-        } else {
-            Err(Failure::Trap(format!("the function exited with status {}", exit.0)))
-        };
-    }
-    match error.downcast_ref::<Interrupted>() {
-        Some(Interrupted::BudgetSpent) => return Err(Failure::Cpu { limit: limits.cpu }),
-        Some(Interrupted::Stopped) => return Err(Failure::Cancelled),
-        None => {}
-    }
-    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() || is_out_of_memory(error) {
-        return Err(Failure::NodeBusy);
-    }
-    // A guest that fails over a request body which is too large fails because of the client.
-    if meter.was_request_too_large() {
-        return Err(Failure::RequestTooLarge { limit: limits.request_body });
-    }
-    if meter.was_memory_denied() {
-        return Err(Failure::Memory { limit: limits.memory });
-    }
-    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return Err(Failure::HostLimit(format!("{HOST_RESOURCES} host resources at once")));
-    }
-    let mut description = format!("{error:?}");
-    // wasmtime has no type for these two.
-    if description.contains("fuel allocated for hostcalls has been exhausted") {
-        return Err(Failure::HostLimit(format!("{HOSTCALL_BYTES} bytes in one call of the host")));
-    }
-    if description.contains("store handle limit exceeded") {
-        return Err(Failure::HostLimit(format!("{COMPONENT_HANDLES} handles at once")));
-    }
-    description.truncate(description.floor_char_boundary(TRAP_BYTES));
-    Err(Failure::Trap(description))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_the_kernel_refuses_is_not_the_functions_doing() {
-        let limits = Limits {
-            memory: 0,
-            cpu: Duration::ZERO,
-            timeout: Duration::ZERO,
-            cpu_weight: 100,
-            concurrency: 0,
-            request_body: 0,
-            response_body: 0,
-        };
-        let meter = Meter::for_test(Duration::from_secs(1));
-        let refused = io::Error::from(rustix::io::Errno::NOMEM);
-        for error in [wasmtime::Error::from(refused), wasmtime::Error::from(rustix::io::Errno::NOMEM)] {
-            let failure = classify(&error.context("instantiating"), &meter, &limits);
-            assert!(matches!(failure, Err(Failure::NodeBusy)), "{failure:?}");
-        }
-        let other = classify(&wasmtime::Error::from(rustix::io::Errno::INVAL), &meter, &limits);
-        assert!(matches!(other, Err(Failure::Trap(_))), "{other:?}");
+        self.answer.is_there()
     }
 }

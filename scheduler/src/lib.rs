@@ -6,8 +6,10 @@
 //! no SQL, no compiling and no lock held over an await on that way.
 
 mod address;
+mod answer;
 mod body;
 mod by_namespace;
+mod capture;
 mod cdn_loop;
 mod code_cache;
 mod compile;
@@ -29,12 +31,22 @@ mod meter;
 mod outbound;
 mod outcome;
 mod places;
+mod player;
 mod program;
+mod rate;
+mod recorder;
 mod response;
 mod scheduler;
 mod stdio;
+mod tape;
+mod tenant;
+mod trace;
 
 pub use body::ResponseBody;
+pub use capture::{
+    Body as CapturedBody, CAPTURE_FORMAT, Capture, CapturedFunction, CapturedLimits, Data, End, Exchange,
+    ExchangeResult, Fault, Headers, Keep, Message, Recorded, Redaction, Response as CapturedResponse,
+};
 pub use cdn_loop::passes;
 pub use compile::CompileLimits;
 pub use compile_worker::run_compile_worker;
@@ -47,11 +59,16 @@ pub use machine::{KernelFeatures, Mappings};
 pub use meter::{Receipt, Usage};
 pub use outbound::{AllowOrigin, OutboundPolicy};
 pub use outcome::{Blame, Failure, Outcome};
+pub use player::{PlayedBody, Player};
 pub use program::LoadSource;
+pub use recorder::Recorder;
 pub use scheduler::{
     Answer, EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
 };
 pub use stdio::{LogSink, OutputStream};
+pub use tape::Tape;
+pub use tenant::{Tenant, TenantLimits};
+pub use trace::{Step, Trace, TraceOutbound};
 
 /// The version of the engine that runs the functions, as in `Cargo.lock`.
 pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");

@@ -59,6 +59,10 @@ impl MemoryLimiter {
         Self { limit, used: 0, meter }
     }
 
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Allows a change from `current` to `desired` bytes when the sum stays within the limit.
     fn allow(&mut self, current: u64, desired: u64) -> bool {
         let sum = self.used.saturating_add(desired.saturating_sub(current));

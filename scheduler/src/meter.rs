@@ -1,6 +1,12 @@
 //! What one request uses: counted while it runs, handed over once as a [`Receipt`] when it is over.
 
-use crate::outcome::{Failure, Outcome};
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    outcome::{Failure, Outcome},
+    trace::{Step, Trace},
+};
 use cpu_time::ThreadTime;
 use std::{
     sync::{
@@ -86,6 +92,7 @@ pub(crate) struct Meter {
     /// The first end that was said is the one that counts.
     end: OnceLock<Option<Failure>>,
     on_end: Mutex<Option<OnEnd>>,
+    trace: Option<Arc<dyn Trace>>,
 }
 
 /// Whether a guest may go on.
@@ -105,7 +112,11 @@ pub(crate) fn thread_cpu_ns() -> u64 {
 }
 
 impl Meter {
-    pub(crate) fn new(cpu_budget: Duration, on_end: impl FnOnce(Receipt) + Send + 'static) -> Arc<Self> {
+    pub(crate) fn new(
+        cpu_budget: Duration,
+        trace: Option<Arc<dyn Trace>>,
+        on_end: impl FnOnce(Receipt) + Send + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cpu_budget_ns: cpu_budget.as_nanos().min(u128::from(u64::MAX)) as u64,
             cpu_used_ns: AtomicU64::new(0),
@@ -128,16 +139,34 @@ impl Meter {
             done: AtomicU8::new(0),
             end: OnceLock::new(),
             on_end: Mutex::new(Some(Box::new(on_end))),
+            trace,
         })
     }
 
     #[cfg(test)]
     pub(crate) fn for_test(cpu_budget: Duration) -> Arc<Self> {
-        Self::new(cpu_budget, |_| {})
+        Self::new(cpu_budget, None, |_| {})
     }
 
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Who wants to know what the request takes time for.
+    pub(crate) fn trace(&self) -> Option<&Arc<dyn Trace>> {
+        self.trace.as_ref()
+    }
+
+    /// When a step of the request begins, if anybody wants to know.
+    pub(crate) fn step_begins(&self) -> Option<Instant> {
+        self.trace.as_ref().map(|_| Instant::now())
+    }
+
+    /// Says that a step is over.
+    pub(crate) fn step_ended(&self, step: Step, began: Option<Instant>) {
+        if let (Some(trace), Some(began)) = (&self.trace, began) {
+            trace.step(step, began, Instant::now());
+        }
     }
 
     /// Runs a turn of the guest, which should take no more than `slice` of CPU time, and charges the thread's CPU time
@@ -328,70 +357,5 @@ impl Drop for Meter {
         if let Ok(Some(on_end)) = on_end {
             on_end(receipt);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hands_over_one_receipt_when_the_last_holder_is_gone() {
-        let (tx, rx) = std::sync::mpsc::channel();
-        let meter = Meter::new(Duration::from_secs(1), move |receipt| tx.send(receipt).unwrap());
-        let other = meter.clone();
-        meter.end(Some(Failure::NoResponse));
-        meter.end(None);
-        drop(meter);
-        assert!(rx.try_recv().is_err(), "somebody still holds it");
-        drop(other);
-        assert_eq!(rx.recv().unwrap().outcome(), Outcome::NoResponse, "the first end counts");
-        assert!(rx.recv().is_err(), "only one");
-    }
-
-    #[test]
-    fn an_end_that_nobody_said_is_a_client_that_left() {
-        let meter = Meter::for_test(Duration::from_secs(1));
-        assert_eq!(meter.receipt().outcome(), Outcome::Cancelled);
-    }
-
-    #[test]
-    fn charges_work_and_not_waiting() {
-        let meter = Meter::for_test(Duration::from_millis(5));
-        let slice = Duration::from_millis(1);
-        meter.turn(slice, || std::thread::sleep(Duration::from_millis(20)));
-        assert!(meter.cpu_used() < Duration::from_millis(5), "sleeping is free: {:?}", meter.cpu_used());
-        while meter.turn(slice, || {
-            loop {
-                match meter.check() {
-                    Check::GoOn => {}
-                    other => break other,
-                }
-            }
-        }) == Check::SliceSpent
-        {
-            assert!(meter.was_preempted() && meter.last_turn() >= slice);
-        }
-        assert!(meter.cpu_used() >= Duration::from_millis(5));
-        meter.stop();
-        assert_eq!(meter.turn(slice, || meter.check()), Check::Stopped);
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn charges_work_that_is_done_elsewhere() {
-        let meter = Meter::for_test(Duration::from_millis(5));
-        let spin = async || {
-            let started = thread_cpu_ns();
-            while thread_cpu_ns() - started < 1_000_000 {}
-            tokio::task::yield_now().await;
-        };
-        let working = meter.clone();
-        let work = async move {
-            while working.cpu_used() < Duration::from_millis(5) {
-                spin().await;
-            }
-        };
-        tokio::spawn(charged(meter.clone(), work)).await.unwrap();
-        assert!(meter.receipt().cpu >= Duration::from_millis(5));
     }
 }

@@ -13,13 +13,21 @@ mod upload;
 use crate::{
     cdn_loop::CameBy,
     meter::{self, Meter},
+    stdio::{LogSink, OutputStream},
+    trace::{self, TraceOutbound},
 };
 use destination::{Destinations, Resolve, Target};
 use exchange::Deadlines;
 use http::{Request, Response, Uri};
 use kept::Kept;
 use permits::{NodePermits, Permits, RequestPermits};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 use tokio::sync::Semaphore;
 use tokio_rustls::{TlsConnector, rustls};
 use upload::Upload;
@@ -104,13 +112,24 @@ pub(crate) struct RequestOutbound {
     meter: Arc<Meter>,
     permits: RequestPermits,
     came_by: CameBy,
+    logs: Arc<dyn LogSink>,
+    /// An origin was refused, which is said once: a guest may try again and again.
+    has_refused: AtomicBool,
 }
 
 type Processed = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl RequestOutbound {
-    pub(crate) fn new(node: Arc<Outbound>, policy: Arc<OutboundPolicy>, meter: Arc<Meter>, came_by: CameBy) -> Self {
-        Self { node, policy, meter, permits: RequestPermits::default(), came_by }
+    /// What its developer should know goes to `logs`.
+    pub(crate) fn new(
+        node: Arc<Outbound>,
+        policy: Arc<OutboundPolicy>,
+        meter: Arc<Meter>,
+        came_by: CameBy,
+        logs: Arc<dyn LogSink>,
+    ) -> Self {
+        let (permits, has_refused) = (RequestPermits::default(), AtomicBool::new(false));
+        Self { node, policy, meter, permits, came_by, logs, has_refused }
     }
 
     /// Sends one request; the answer's body goes on being read from the connection.
@@ -120,14 +139,26 @@ impl RequestOutbound {
         options: RequestOptions,
     ) -> impl Future<Output = Result<(Response<WasiBody>, Processed), Error>> + Send + use<> {
         self.came_by.mark(request.headers_mut());
+        let (request, trace) = self.traced(request);
         // In a task of its own, which is polled beside the guest and never within it, so that its CPU time is counted
         // once. Aborted when the handle is dropped, with the request that it belongs to.
-        let sending = self.admit(request.uri()).map(|(target, permits)| {
+        let admitted = self.admit(request.uri());
+        if let (Err(error), Some(trace)) = (&admitted, &trace) {
+            trace::tell(&**trace, Err(error));
+        }
+        let sending = admitted.map(|(target, permits)| {
             let (node, meter, allow_private) = (self.node.clone(), self.meter.clone(), self.policy.allow_private);
             let kept = self.policy.kept.clone();
             let request = request.map(|body| Upload::new(body, node.upload_bytes, meter.clone()));
-            let exchange =
-                exchange::Exchange { node, meter: meter.clone(), target, allow_private, kept, _permits: permits };
+            let exchange = exchange::Exchange {
+                node,
+                meter: meter.clone(),
+                target,
+                allow_private,
+                kept,
+                trace,
+                _permits: permits,
+            };
             wasmtime_wasi::runtime::spawn(meter::charged(meter, exchange.run(request, options)))
         });
         async move {
@@ -136,9 +167,17 @@ impl RequestOutbound {
         }
     }
 
+    fn traced(&self, request: Request<WasiBody>) -> (Request<WasiBody>, Option<Arc<dyn TraceOutbound>>) {
+        let Some(trace) = self.meter.trace() else { return (request, None) };
+        let (mut head, body) = request.into_parts();
+        let trace = trace.outbound(&mut head);
+        (Request::from_parts(head, body), trace)
+    }
+
     fn admit(&self, uri: &Uri) -> Result<(Target, Permits), Error> {
         let target = Target::of(uri)?;
         if !(self.policy.allow)(target.https, &target.host, target.port) {
+            self.log_refusal(&target);
             return Err(Error::HttpRequestDenied);
         }
         if self.meter.outbound() > TOTAL_REQUESTS {
@@ -146,6 +185,18 @@ impl RequestOutbound {
         }
         let permits = self.node.permits.take(&self.permits, &self.policy.namespace);
         Ok((target, permits.ok_or(Error::ConnectionLimitReached)?))
+    }
+
+    /// Tells the developer, who otherwise finds no more than an error code, which line of the manifest is missing.
+    fn log_refusal(&self, target: &Target) {
+        if self.has_refused.swap(true, Relaxed) {
+            return;
+        }
+        let (scheme, usual_port) = if target.https { ("https", 443) } else { ("http", 80) };
+        let port = if target.port == usual_port { String::new() } else { format!(":{}", target.port) };
+        let origin = format!("{scheme}://{}{port}", target.host);
+        let line = format!("a request to {origin} was refused: write it into `allow` below [outbound] in wasmway.toml");
+        self.logs.line(OutputStream::Stderr, &line);
     }
 }
 

@@ -39,6 +39,12 @@ pub enum Failure {
     /// The function has as many requests open as it may have on this node.
     #[error("the function already has {limit} requests open on this node")]
     FunctionBusy { limit: u32 },
+    /// The functions of the namespace have as many requests open as they may have on this node.
+    #[error("the functions of the namespace already have {limit} requests open on this node")]
+    NamespaceBusy { limit: u32 },
+    /// The functions of the namespace had as many requests on this node in the last second as they may have.
+    #[error("the functions of the namespace already had {limit} requests in a second on this node")]
+    RateExceeded { limit: u32 },
     /// The node has no free slot.
     #[error("the node has no free slot")]
     NodeBusy,
@@ -135,7 +141,10 @@ impl Failure {
             Failure::RequestTooLarge { .. } => Outcome::RequestTooLarge,
             Failure::RequestTooSlow => Outcome::RequestTooSlow,
             Failure::ResponseTooLarge { .. } => Outcome::ResponseTooLarge,
-            Failure::FunctionBusy { .. } | Failure::NodeBusy => Outcome::Rejected,
+            Failure::FunctionBusy { .. }
+            | Failure::NamespaceBusy { .. }
+            | Failure::RateExceeded { .. }
+            | Failure::NodeBusy => Outcome::Rejected,
             Failure::Unloadable(_) => Outcome::Unloadable,
             Failure::HostPanic => Outcome::PlatformError,
             Failure::Cancelled => Outcome::Cancelled,

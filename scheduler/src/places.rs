@@ -11,24 +11,30 @@ use std::sync::{
 /// A number of places, of which some are taken.
 #[derive(Debug)]
 pub(crate) struct Places {
-    all: u32,
+    all: AtomicU32,
     taken: AtomicU32,
 }
 
 impl Places {
     pub(crate) fn new(all: u32) -> Arc<Self> {
-        Arc::new(Self { all, taken: AtomicU32::new(0) })
+        Arc::new(Self { all: AtomicU32::new(all), taken: AtomicU32::new(0) })
     }
 
     /// Takes a place, where one is free.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
-        let more = |taken| (taken < self.all).then_some(taken + 1);
+        let all = self.all();
+        let more = |taken| (taken < all).then_some(taken + 1);
         self.taken.fetch_update(Acquire, Relaxed, more).ok()?;
         Some(Place(self.clone()))
     }
 
+    /// Says how many there are from now on. Of more than that, those that are taken stay so until they are given back.
+    pub(crate) fn resize(&self, all: u32) {
+        self.all.store(all, Relaxed);
+    }
+
     pub(crate) fn all(&self) -> u32 {
-        self.all
+        self.all.load(Relaxed)
     }
 
     pub(crate) fn taken(&self) -> u32 {
@@ -68,5 +74,18 @@ mod tests {
         assert_eq!(places.taken(), 0);
         let held: Vec<_> = std::iter::from_fn(|| places.take()).collect();
         assert_eq!((held.len(), places.taken()), (3, 3));
+    }
+
+    #[test]
+    fn fewer_places_take_none_away() {
+        let places = Places::new(2);
+        let held = [places.take().unwrap(), places.take().unwrap()];
+        places.resize(1);
+        assert_eq!((places.all(), places.taken()), (1, 2));
+        let [first, second] = held;
+        drop(first);
+        assert!(places.take().is_none(), "one of one is taken");
+        drop(second);
+        assert!(places.take().is_some());
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     engine::{self, PoolSize, TargetCpu},
     host::{self, Host},
     meter::Meter,
+    trace::Step,
 };
 use moka::future::Cache;
 use std::{
@@ -35,6 +36,7 @@ pub(crate) struct Program {
     pub(crate) initial_memory: u64,
     /// Bytes of native code and data.
     size: u64,
+    source: LoadSource,
 }
 
 /// An engine with everything that is linked into its components.
@@ -52,7 +54,7 @@ impl Runtime {
         Ok(Self { engine, linker, world, pool })
     }
 
-    fn link(&self, component: &Component) -> Result<Program, Refusal> {
+    fn link(&self, component: &Component, source: LoadSource) -> Result<Program, Refusal> {
         self.fits(component)?;
         let pre =
             self.linker.instantiate_pre(component).map_err(|error| Refusal::UnknownImport(format!("{error:#}")))?;
@@ -63,7 +65,7 @@ impl Runtime {
         };
         let code = component.image_range();
         let initial_memory = component.resources_required().map_or(0, |needs| initial_memory(&needs));
-        Ok(Program { pre, initial_memory, size: code.end as u64 - code.start as u64 })
+        Ok(Program { pre, initial_memory, size: code.end as u64 - code.start as u64, source })
     }
 
     /// Refuses at deploy what the pool could never hold.
@@ -204,17 +206,22 @@ impl Loader {
         world: World,
         path: &Path,
     ) -> Result<Arc<Program>, LoadError> {
-        if let Some(program) = self.load_cached(digest, world).await? {
+        if let Some(program) = self.load_cached(digest, world, LoadSource::Cache).await? {
             self.loads_from_cache.fetch_add(1, Relaxed);
             return Ok(program);
         }
         self.compile(&digest, path).await?;
         self.loads_by_compiling.fetch_add(1, Relaxed);
-        let program = self.load_cached(digest, world).await?;
+        let program = self.load_cached(digest, world, LoadSource::Compile).await?;
         program.ok_or_else(|| LoadError::Failed("the code was compiled but cannot be loaded".into()))
     }
 
-    async fn load_cached(self: &Arc<Self>, digest: [u8; 32], world: World) -> Result<Option<Arc<Program>>, LoadError> {
+    async fn load_cached(
+        self: &Arc<Self>,
+        digest: [u8; 32],
+        world: World,
+        source: LoadSource,
+    ) -> Result<Option<Arc<Program>>, LoadError> {
         // Never closed: a turn always comes.
         let _turn = self.turns.acquire().await;
         let this = self.clone();
@@ -224,7 +231,7 @@ impl Loader {
             let code = code.map_err(|why| {
                 Refusal::OverLimits(format!("the component needs more than an instance may have on this node: {why}"))
             })?;
-            code.map(|component| runtime.link(&component)).transpose()
+            code.map(|component| runtime.link(&component, source)).transpose()
         });
         match task.await {
             Ok(Ok(program)) => Ok(program.map(Arc::new)),
@@ -297,6 +304,7 @@ impl Programs {
         // Boxed: the way of those who find it in memory is not to carry the place for this.
         let program = Box::pin(self.load(digest, world, path)).await;
         meter.queued(came.elapsed());
+        meter.step_ended(Step::Load(program.as_ref().ok().map(|program| program.source)), Some(came));
         program
     }
 

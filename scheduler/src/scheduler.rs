@@ -18,8 +18,11 @@ use crate::{
     outcome::Failure,
     places::{Place, Places},
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
+    recorder::Recorder,
     response::{drained, streamed, without_body},
     stdio::LogSink,
+    tape::Tape,
+    trace::Trace,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header};
@@ -64,6 +67,10 @@ pub struct SchedulerConfig {
 pub struct Invocation<F> {
     /// Where the guest's output goes.
     pub logs: Arc<dyn LogSink>,
+    /// Who wants to know what the request takes time for, if anybody does.
+    pub trace: Option<Arc<dyn Trace>>,
+    /// Where it is recorded to, or played from.
+    pub tape: Option<Tape>,
     /// Gets the receipt when everything of the request is over, on whatever thread that happens.
     pub on_end: F,
 }
@@ -248,8 +255,8 @@ impl Scheduler {
         B::Error: std::fmt::Display,
         F: FnOnce(Receipt) + Send + 'static,
     {
-        let meter = Meter::new(function.limits.cpu, invocation.on_end);
-        let result = self.run(function, request, invocation.logs, &meter).await;
+        let meter = Meter::new(function.limits.cpu, invocation.trace, invocation.on_end);
+        let result = self.run(function, request, (invocation.logs, invocation.tape), &meter).await;
         if let Err(failure) = &result {
             meter.end(Some(failure.clone()));
         }
@@ -260,7 +267,7 @@ impl Scheduler {
         &self,
         function: &Function,
         request: Request<B>,
-        logs: Arc<dyn LogSink>,
+        (logs, tape): (Arc<dyn LogSink>, Option<Tape>),
         meter: &Arc<Meter>,
     ) -> Result<Response<ResponseBody>, Failure>
     where
@@ -271,33 +278,41 @@ impl Scheduler {
         if announced_length(request.headers()) > limits.request_body {
             return Err(Failure::RequestTooLarge { limit: limits.request_body });
         }
-        let places = self.admit(function)?;
+        let places = self.admit(function, meter)?;
         let program = self.programs.get(function.digest, function.world, &function.artifact, meter).await;
         let program = program.map_err(|error| Failure::Unloadable(error.to_string()))?;
         let head_only = request.method() == Method::HEAD;
         let (outbound, came_by) = (self.outbound.clone(), CameBy::of(request.headers()));
         let setup = Setup {
             function,
-            outbound: RequestOutbound::new(outbound, function.outbound.clone(), meter.clone(), came_by),
+            outbound: RequestOutbound::new(outbound, function.outbound.clone(), meter.clone(), came_by, logs.clone()),
             logs,
             meter: meter.clone(),
+            tape: tape.clone(),
             places,
             clock: self.clock.run(),
         };
-        let mut guest = Guest::new(instance::start(&program, setup, request), function, self.lane.clone());
+        let player = tape.as_ref().and_then(Tape::player);
+        let running = instance::start(&program, setup, request);
+        let mut guest = Guest::new(running, function, self.lane.clone(), player);
         let (response, done) = first_answer(&mut guest, meter, limits).await?;
         let response = if done { drained(response, meter, limits)? } else { streamed(response, guest, meter, limits) };
+        let response =
+            if let Some(Tape::Recording(recorder)) = &tape { recorded(response, recorder) } else { response };
         meter.answered(response.status());
         Ok(if head_only { without_body(response) } else { response })
     }
 
     /// Takes every place that a request needs, before any work is done for it.
-    fn admit(&self, function: &Function) -> Result<[Place; 3], Failure> {
+    fn admit(&self, function: &Function, meter: &Meter) -> Result<[Place; 4], Failure> {
         let busy = Failure::FunctionBusy { limit: function.limits.concurrency };
+        let tenant = &function.share.tenant;
         let own = function.places.take().ok_or(busy)?;
+        let of_namespace = tenant.enter()?;
         let of_node = self.node.take().ok_or(Failure::NodeBusy)?;
         let slot = self.slots(function.world).take().ok_or(Failure::NodeBusy)?;
-        Ok([own, of_node, slot])
+        tenant.count(meter.started())?;
+        Ok([own, of_namespace, of_node, slot])
     }
 }
 
@@ -324,6 +339,13 @@ async fn first_answer(
         }
     })
     .await
+}
+
+/// Writes down what the function answers.
+fn recorded(response: Response<ResponseBody>, recorder: &Arc<Recorder>) -> Response<ResponseBody> {
+    let (head, mut body) = response.into_parts();
+    body.record(recorder.response(&head));
+    Response::from_parts(head, body)
 }
 
 /// Bytes that the body has as the client says; 0 when it says nothing. A body that was wrapped on its way here may

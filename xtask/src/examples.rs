@@ -45,7 +45,7 @@ pub(crate) fn build(layout: &Layout, names: &[String]) -> Result<()> {
     }
     for name in all.iter().filter(|name| names.is_empty() || names.contains(name)) {
         let (project, output) = (layout.examples().join(name), layout.example_component(name));
-        let sources = [project.clone(), layout.wit()];
+        let sources = [project.clone(), layout.wit(), layout.rust_sdk()];
         if is_up_to_date(&output, &sources)? {
             step(&format!("example {name}: up to date"));
             continue;

@@ -98,6 +98,10 @@ fn sources(layout: &Layout, guest: &Guest) -> Vec<PathBuf> {
         Language::C => sources.push(layout.wit()),
         Language::Rust(_) => {
             sources.extend(["Cargo.toml", "Cargo.lock", "respond"].map(|it| guests.join(it)));
+            let manifest = fs::read_to_string(guests.join(&guest.name).join("Cargo.toml"));
+            if manifest.is_ok_and(|text| text.contains("wasmway-sdk")) {
+                sources.push(layout.rust_sdk());
+            }
         }
     }
     sources

@@ -40,6 +40,11 @@ impl Layout {
         self.root.join("sdk/wit")
     }
 
+    /// The crate that functions in Rust are written with.
+    pub(crate) fn rust_sdk(&self) -> PathBuf {
+        self.root.join("sdk/rust")
+    }
+
     /// Where cargo builds for WebAssembly.
     pub(crate) fn guests_build(&self) -> PathBuf {
         self.target.join("guests-build")

@@ -1,6 +1,7 @@
 //! The repository's own tasks: `cargo xtask --help`.
 
 mod bench;
+mod book;
 mod browser;
 mod c_guest;
 mod command;
@@ -45,9 +46,12 @@ enum Task {
         #[arg(long, conflicts_with = "names")]
         prebuilt: bool,
     },
-    /// Makes, builds, deploys and calls a function from every template of sdk/templates; in Go only where Go is installed
+    /// Makes, builds, deploys, calls and changes a function from every template of sdk/templates, and prints how long each
+    /// step took
     Templates,
-    /// Checks habits that the compiler does not: sizes, names, dependencies, untested guests
+    /// Builds the book of docs/ into target/book, with mdBook, which it installs where it is missing
+    Book,
+    /// Checks habits that the compiler does not: sizes, names, dependencies, untested guests, links of the book
     Tidy,
     /// Kills the platform in the middle of deploys, again and again: what it acknowledged must be there
     CrashLoop {
@@ -118,6 +122,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Examples { prebuilt: true, .. } => examples::build_prebuilt(&layout),
         Task::Examples { names, .. } => examples::build(&layout, &names),
         Task::Templates => templates::run(&layout),
+        Task::Book => book::build(&layout),
         Task::Tidy => tidy::check(&layout),
         Task::CrashLoop { rounds } => test::crash_loop(&layout, rounds),
         Task::Fleet { names, seconds } => test::fleet(&layout, seconds, &names),

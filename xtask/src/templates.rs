@@ -15,14 +15,21 @@ use crate::test;
 use crate::toolchain::{self, RustForWasm, python_tools};
 
 /// Programs that come with the Python tools: how projects call them, and what they are called there.
-const FROM_PYTHON: &[(&str, &str)] = &[("wasm-tools", "wasm-tools"), ("zig", "python-zig")];
+const FROM_PYTHON: &[(&str, &str)] = &[("wasm-tools", "wasm-tools"), ("zig", "python-zig"), ("go", "go")];
 
-/// Makes, builds, deploys and calls a function from every template; in Go only where Go is.
+/// Makes, builds, deploys, calls and changes a function from every template, and prints the seconds of each step.
 pub(crate) fn run(layout: &Layout) -> Result<()> {
+    toolchain::ensure_go(layout)?;
     toolchain::install(layout)?;
     step("templates");
     let mut cargo = test::cargo();
-    cargo.arg("test").args(test::PRODUCT).args(["--", "--include-ignored", "--nocapture", "templates::"]);
+    cargo.arg("test").args(test::PRODUCT).args([
+        "--",
+        "--include-ignored",
+        "--nocapture",
+        "--test-threads=1",
+        "templates::",
+    ]);
     command::run(cargo.current_dir(&layout.root), "the template that does not hold is named above")
 }
 
@@ -33,7 +40,10 @@ pub(crate) fn prepare(layout: &Layout) -> Result<()> {
     fs::create_dir_all(&programs).with_context(|| format!("making {}", programs.display()))?;
     let python = python_tools(layout)?;
     for (name, there) in FROM_PYTHON {
-        link(&python.join(there), &programs.join(name))?;
+        let program = python.join(there);
+        if program.is_file() {
+            link(&program, &programs.join(name))?;
+        }
     }
     let rust = RustForWasm::ensure()?;
     let path = env::var_os("PATH").unwrap_or_default();

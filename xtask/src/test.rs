@@ -1,6 +1,7 @@
 //! Everything that the tests need, then the tests.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -16,7 +17,25 @@ pub(crate) fn run(layout: &Layout, arguments: &[String]) -> Result<()> {
     examples::build(layout, &[])?;
     step("tests");
     cargo_test(layout, &PRODUCT, arguments)?;
-    cargo_test(layout, &["--package", "xtask"], arguments)
+    cargo_test(layout, &["--package", "xtask"], arguments)?;
+    rust_sdk(layout)
+}
+
+/// The crate that functions in Rust are written with: a workspace of its own, tried out by itself and on the platform
+/// that was built for the tests before.
+fn rust_sdk(layout: &Layout) -> Result<()> {
+    step("the Rust SDK");
+    let product = env::var_os("CARGO_TARGET_DIR").map_or_else(|| layout.target.clone(), PathBuf::from);
+    let wasmway = product.join("debug/wasmway");
+    let in_sdk = |arguments: &[&str]| {
+        let mut cargo = cargo();
+        cargo.args(arguments).current_dir(layout.rust_sdk());
+        cargo.env("CARGO_TARGET_DIR", layout.target.join("sdk")).env("WASMWAY", &wasmway);
+        command::run(&mut cargo, "what does not hold is said above")
+    };
+    in_sdk(&["fmt", "--all", "--check"])?;
+    in_sdk(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    in_sdk(&["test", "--locked", "--workspace", "--", "--include-ignored"])
 }
 
 /// Kills the platform at random moments of deploys, `rounds` times, and checks that nothing was lost.

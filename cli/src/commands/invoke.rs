@@ -16,7 +16,7 @@ use crate::api::{Function, Problem};
 use crate::cli::Globals;
 use crate::client::{self, Client};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Format};
 use body::Data;
 
 /// Call a function and print its answer
@@ -84,7 +84,7 @@ pub(crate) async fn run(arguments: Invoke, globals: &Globals) -> Result<(), Fail
         print_head(&response)?;
     }
     let bill = arguments.receipt.then(|| receipt::Told::of(response.headers()));
-    let printed = print_body(response).await;
+    let printed = print_body(response, globals.output).await;
     if let Some(bill) = bill {
         bill.print(&client, &arguments.name, globals.output).await?;
     }
@@ -109,14 +109,20 @@ fn print_head(response: &Response) -> Result<(), Failure> {
     output::bytes(&head)
 }
 
-/// Prints the answer as it arrives; a refusal by the platform is none.
-async fn print_body(response: Response) -> Result<(), Failure> {
+/// Prints the answer as it arrives; a refusal by the platform is none. Where a function fails, people are told where to
+/// look; programs, which may read the bill beside it, are not.
+async fn print_body(response: Response, format: Format) -> Result<(), Failure> {
     let broke_off = "the answer broke off";
     let status = response.status();
     if client::is_problem(&response) && (status.is_client_error() || status.is_server_error()) {
         let body = response.bytes().await.context(broke_off)?;
         return match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) if problem.source == "platform" => Err(Failure::Refused(problem)),
+            Ok(Problem { source, request_id: Some(id), .. }) if source == "function" && format == Format::Text => {
+                output::bytes(&body)?;
+                eprintln!("\nthe cause is in the function's log, and what happened when: `wasmway trace {id}`");
+                Ok(())
+            }
             // The function's own answer, of whatever form.
             Ok(_) | Err(_) => output::bytes(&body),
         };

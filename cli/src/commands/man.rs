@@ -1,5 +1,7 @@
 //! `wasmway man`.
 
+mod markdown;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -14,12 +16,19 @@ use crate::failure::Failure;
 pub(crate) struct Man {
     /// Folder, which is made if it is not there
     folder: PathBuf,
+    /// Write one page of Markdown in place of them, cli.md
+    #[arg(long)]
+    markdown: bool,
 }
 
 pub(crate) fn run(arguments: &Man) -> Result<(), Failure> {
     let folder = &arguments.folder;
+    let command = everywhere(Cli::command());
     std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(everywhere(Cli::command()), folder))
+        .and_then(|()| match arguments.markdown {
+            true => std::fs::write(folder.join("cli.md"), markdown::page(command)),
+            false => clap_mangen::generate_to(command, folder),
+        })
         .with_context(|| format!("cannot write manual pages to {}", folder.display()))?;
     Ok(())
 }

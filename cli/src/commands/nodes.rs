@@ -6,6 +6,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use wasmway_registry::NodeLoad;
 
 use crate::api::{Function, NodeList};
 use crate::cli::Globals;
@@ -13,7 +14,7 @@ use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
-/// List the gateways of a fleet, and how far each is
+/// List the gateways of a fleet: how far each is, and what it has to do
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  wasmway nodes")]
 pub(crate) struct Nodes {}
@@ -32,9 +33,24 @@ pub(crate) async fn run(globals: &Globals) -> Result<(), Failure> {
             (true, true) => "up to date".to_owned(),
             (true, false) => format!("{} behind", newest - node.revision),
         };
-        vec![node.name, state, output::ago(node.seen_at), node.address, node.failing.join("\n")]
+        let load = node.load.filter(|_| node.live);
+        let shown = |text: fn(NodeLoad) -> Option<String>| load.and_then(text).unwrap_or_else(|| "-".to_owned());
+        vec![
+            node.name,
+            state,
+            output::ago(node.seen_at),
+            node.address,
+            shown(|load| Some(format!("{:.1}", load.requests_s))),
+            shown(|load| load.failed.map(|share| format!("{:.1}%", 100.0 * share))),
+            shown(|load| load.cpu.map(|cores| format!("{cores:.2}"))),
+            shown(|load| load.memory_bytes.map(|bytes| output::size(bytes as u64))),
+            shown(|load| Some(format!("{} of {}", load.slots_used, load.slots))),
+            node.failing.join("\n"),
+        ]
     });
-    output::table(&["NODE", "STATE", "SEEN", "ADDRESS", "FAILING"], rows)
+    let columns =
+        ["NODE", "STATE", "SEEN", "ADDRESS", "REQUESTS/S", "FAILED", "CPU", "MEMORY", "INSTANCES", "CANNOT SERVE"];
+    output::table(&columns, rows)
 }
 
 /// How often the nodes are looked at.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
-use super::reading::{declared, explain};
+use super::reading::declared;
 use super::{Origin, reading};
 
 /// How alike (0 to 1, by Jaro and Winkler) a known key must be to be suggested for an unknown one.
@@ -42,10 +42,11 @@ impl ConfigFile {
             let value = match value {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Float(number) => number.to_string(),
                 toml::Value::Boolean(switch) => switch.to_string(),
-                toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
                     return Err(refuse(format!(
-                        "{name} (from {origin}): {} where a text, a whole number, true or false belongs",
+                        "{name} (from {origin}): {} where a text, a number, true or false belongs",
                         value.type_str()
                     )));
                 }
@@ -53,12 +54,7 @@ impl ConfigFile {
             values.push((name, value));
         }
         let file = Self { path: path.to_owned(), values };
-        // Read as flags, the values meet the same checks as everywhere else.
-        let flags = file.values.iter().map(|(name, value)| format!("--{name}={value}"));
-        reading::settings_command()
-            .no_binary_name(true)
-            .try_get_matches_from(flags)
-            .map_err(|error| explain(error, |_| origin.clone()))?;
+        reading::check(file.values.iter().map(|(name, value)| (name.as_str(), value.as_str())), &origin)?;
         Ok(file)
     }
 

@@ -15,6 +15,7 @@ use clap::{Arg, ArgMatches, Args, Command, CommandFactory};
 use wasmway_registry::PostgresUrl;
 
 use super::file::ConfigFile;
+use super::standard::Standard;
 use super::{Origin, Resolved, Settings};
 use crate::cli::Cli;
 
@@ -27,15 +28,13 @@ pub(crate) fn read(arguments: &[OsString]) -> Result<(ArgMatches, Vec<Resolved>)
     if !has_settings(leaf(&matches)) {
         return Ok((matches, Vec::new()));
     }
-    let file = match leaf(&matches).get_one::<PathBuf>("config") {
-        None => None,
-        Some(path) => {
-            let file = ConfigFile::read(path)?;
-            matches = parse(file.as_defaults(Cli::command()))?;
-            Some(file)
-        }
-    };
-    let settings = resolve(leaf(&matches), file.as_ref());
+    let standard = Standard::read()?;
+    let file = leaf(&matches).get_one::<PathBuf>("config").map(|path| ConfigFile::read(path)).transpose()?;
+    if file.is_some() || !standard.is_empty() {
+        let command = standard.as_defaults(Cli::command());
+        matches = parse(file.iter().fold(command, |command, file| file.as_defaults(command)))?;
+    }
+    let settings = resolve(leaf(&matches), file.as_ref(), &standard);
     check_together(leaf(&matches), &settings)?;
     Ok((matches, settings))
 }
@@ -48,6 +47,16 @@ pub(super) fn settings_command() -> Command {
 /// Every setting as it is declared.
 pub(super) fn declared() -> Vec<Arg> {
     settings_command().get_arguments().cloned().collect()
+}
+
+/// Checks values that were written elsewhere. Read as flags, they meet the same checks as everywhere else.
+pub(super) fn check<'a>(
+    values: impl IntoIterator<Item = (&'a str, &'a str)>,
+    origin: &Origin,
+) -> Result<(), clap::Error> {
+    let flags = values.into_iter().map(|(name, value)| format!("--{name}={value}"));
+    let read = settings_command().no_binary_name(true).try_get_matches_from(flags);
+    read.map(drop).map_err(|error| explain(error, |_| origin.clone()))
 }
 
 /// An error as clap prints them, with exit code 2.
@@ -73,7 +82,7 @@ pub(super) fn explain(error: clap::Error, from: impl Fn(&Arg) -> Origin) -> clap
         return error;
     };
     let value = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(_)) if is_secret(&setting) => "...",
+        Some(ContextValue::String(value)) if is_secret(&setting) || has_credentials(value) => "...",
         Some(ContextValue::String(value)) => value.as_str(),
         _ => "",
     };
@@ -100,18 +109,18 @@ fn check_together(matches: &ArgMatches, settings: &[Resolved]) -> Result<(), cla
     ))
 }
 
-fn resolve(matches: &ArgMatches, file: Option<&ConfigFile>) -> Vec<Resolved> {
+fn resolve(matches: &ArgMatches, file: Option<&ConfigFile>, standard: &Standard) -> Vec<Resolved> {
     let settings = declared();
-    settings.iter().map(|setting| resolve_one(setting, matches, file)).collect()
+    settings.iter().map(|setting| resolve_one(setting, matches, file, standard)).collect()
 }
 
-fn resolve_one(setting: &Arg, matches: &ArgMatches, file: Option<&ConfigFile>) -> Resolved {
+fn resolve_one(setting: &Arg, matches: &ArgMatches, file: Option<&ConfigFile>, standard: &Standard) -> Resolved {
     let id = setting.get_id().as_str();
     let origin = match (matches.value_source(id), file.filter(|file| file.value(setting).is_some())) {
         (Some(ValueSource::CommandLine), _) => flag(setting),
         (Some(ValueSource::EnvVariable), _) => variable(setting),
         (_, Some(file)) => Origin::File(file.path().to_owned()),
-        (_, None) => Origin::Default,
+        (_, None) => standard.origin(setting).unwrap_or(Origin::Default),
     };
     let value = matches.get_raw(id).and_then(|mut values| values.next_back());
     let shown = || match matches.get_one::<PostgresUrl>(id) {
@@ -136,6 +145,11 @@ fn flag_or_variable(setting: &Arg, arguments: &[OsString]) -> Origin {
     };
     let variable_set = setting.get_env().is_some_and(|name| env::var_os(name).is_some());
     if arguments.iter().any(given) || !variable_set { flag(setting) } else { variable(setting) }
+}
+
+/// Whether a value is an address with credentials, which is refused where no such is taken, and not repeated.
+fn has_credentials(value: &str) -> bool {
+    value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Whether a value may have a password in it, which is never printed.

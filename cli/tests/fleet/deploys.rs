@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::harness::{Platform, eventually, guest};
 use crate::members::{Fleet, answers, ready};
@@ -190,4 +191,27 @@ async fn a_version_with_an_address_of_its_own_has_it_on_gateways_too() {
     fleet.gateways[0].kill().await;
     fleet.gateways[0].start_again().await;
     says(&fleet.gateways[0], "/inspect@2/", "two").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_shows_what_its_gateways_have_to_do() {
+    let fleet = Fleet::start(1, 2).await;
+    let registry = &fleet.registries[0];
+    registry.deploy("hello").answer().await.expect(201);
+    registry.deploy("trap").answer().await.expect(201);
+    fleet.settled().await;
+    for _ in 0..50 {
+        fleet.gateways[0].get("/hello/").await.expect(200);
+        fleet.gateways[0].get("/trap/").await.expect(502);
+    }
+    let (busy, idle) = eventually("the load to be told", Duration::from_secs(20), async || {
+        let nodes = fleet.nodes().await["nodes"].clone();
+        let load = |of: &dyn Fn(&Value) -> bool| nodes.as_array().unwrap().iter().map(|it| it["load"].clone()).find(of);
+        Some((load(&|load| load["failed"] == 0.5)?, load(&|load| load["failed"].is_null())?))
+    })
+    .await;
+    assert!(busy["requests_s"].as_f64().unwrap() > 0.0 && busy["p99_s"].as_f64().unwrap() > 0.0, "{busy}");
+    assert!(idle["memory_bytes"].as_f64().unwrap() > 1e6 && idle["slots"].as_u64().unwrap() > 0, "{idle}");
+    let table = wasmway(registry, &["nodes"]);
+    assert!(table.contains("50.0%") && table.contains("INSTANCES"), "{table}");
 }

@@ -54,3 +54,35 @@ async fn a_fleet_becomes_one_process_and_a_fleet_again() {
     let deployed = fleet.registries[0].deploy_with("inspect", "[env]\nSAY = \"three\"").answer().await.expect(201);
     assert_eq!(deployed.json()["version"], 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_brought_to_the_schema_beforehand() {
+    let fleet = Fleet::start(0, 0).await;
+    let migrate = |arguments: &[&str]| {
+        let output = binary().arg("migrate").args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let database = format!("--database={}", fleet.database);
+    let (code, said, _) = migrate(&[&database, "--check"]);
+    assert!(code == Some(1) && said.contains("request quotas  lacking"), "{said}");
+    let (code, said, _) = migrate(&[&database]);
+    assert!(code == Some(0) && said.contains("request quotas  applied now"), "{said}");
+    let (code, said, _) = migrate(&[&database, "--check", "-o", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["ok"], &said["migrations"][0]["applied"]), (Some(0), &true.into(), &true.into()));
+
+    // A program that reads along is told what has come of it.
+    let other = format!("--database={}", fleet.postgres.database());
+    let (code, said, _) = migrate(&[&other, "-o", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &said["ok"], &said["migrations"][0]["applied"]), (Some(0), &true.into(), &true.into()));
+
+    let platform = Platform::start().await;
+    let data_dir = format!("--data-dir={}", platform.folder().display());
+    let (code, said, _) = migrate(&[&data_dir]);
+    assert!(code == Some(0) && said.contains("there"), "there is nothing to do for a server's: {said}");
+    let nowhere = format!("--data-dir={}", platform.scratch().join("nowhere").display());
+    let (code, _, why) = migrate(&[&nowhere]);
+    assert!(code == Some(1) && why.contains("there is no registry in"), "{why}");
+}

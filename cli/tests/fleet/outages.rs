@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::harness::{Platform, eventually, guest};
 use crate::members::{Fleet, answers, ready};
@@ -71,6 +72,10 @@ async fn functions_are_served_while_the_database_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_are_served_while_every_registry_is_away() {
     let mut fleet = serving(1, 2).await;
+    fleet.registries[0].deploy("inspect").namespace("shop").answer().await.expect(201);
+    let suspended = json!({"concurrency": 0}).to_string();
+    fleet.registries[0].api(Method::PUT, "/namespaces/shop/quota").body(suspended).await.expect(204);
+    fleet.settled().await;
     fleet.registries[0].kill().await;
     fleet.gateways[1].terminate().await;
     fleet.gateways[1].start_again().await;
@@ -78,6 +83,7 @@ async fn functions_are_served_while_every_registry_is_away() {
     for gateway in &fleet.gateways {
         says_of(gateway, "registry", false).await;
         gateway.get("/hello/").await.expect(200).expect_text(HELLO);
+        gateway.get("/inspect.shop/").await.expect_problem(429, "namespace-busy", "platform");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who may do what: tokens by role and namespace, and the log of what they did.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Platform, Server, guest};
+use crate::harness::{Platform, Server, eventually, guest};
 
 /// A token made by the administrator, and the server as its bearer sees it.
 async fn bearer(platform: &Platform, new: Value) -> (String, Server) {
@@ -140,11 +142,65 @@ async fn a_quota_is_kept_to_and_says_so() {
     assert!(problem["detail"].as_str().unwrap().contains("1 function;"), "{problem}");
     platform.deploy("hello").namespace("shop").answer().await.expect(403);
     let list = platform.api(Method::GET, "/namespaces").await.expect(200).json();
-    assert_eq!(list["namespaces"][0]["quota"], json!({"functions": 1, "component_bytes": null, "memory": "64MiB"}));
-    for bad in [r#"{"function": 1}"#, r#"{"memory": "64"}"#, "1"] {
+    assert_eq!(
+        list["namespaces"][0]["quota"],
+        json!({"functions": 1, "component_bytes": null, "memory": "64MiB",
+        "concurrency": null, "requests_per_second": null, "cpu_weight": null})
+    );
+    for bad in [r#"{"function": 1}"#, r#"{"memory": "64"}"#, "1", r#"{"cpu_weight": 0}"#, r#"{"concurrency": -1}"#] {
         platform.api(Method::PUT, "/namespaces/shop/quota").body(bad).await.expect(400);
     }
     platform.api(Method::PUT, "/namespaces/Shop/quota").body("{}").await.expect(400);
     let (_, developer) = bearer(&platform, json!({"name": "x", "role": "developer"})).await;
     developer.api(Method::PUT, "/namespaces/shop/quota").body("{}").await.expect(403);
+}
+
+#[tokio::test]
+async fn calls_of_a_namespace_are_bounded_together() {
+    let platform = Platform::start().await;
+    let set = async |quota: Value| {
+        platform.api(Method::PUT, "/namespaces/shop/quota").body(quota.to_string()).await.expect(204);
+    };
+    platform.deploy("hello").namespace("shop").answer().await.expect(201);
+    platform.deploy("sleep").namespace("shop").answer().await.expect(201);
+    platform.deploy("hello").await;
+    set(json!({"concurrency": 2})).await;
+    let sleep = async || platform.get("/sleep.shop/5000").await;
+    let (first, second, ()) = tokio::join!(sleep(), sleep(), async {
+        eventually("two calls", Duration::from_secs(30), async || {
+            (platform.metrics().await.value("wasmway_instances", &[("engine", "0.2")]) == 2.0).then_some(())
+        })
+        .await;
+        let busy = platform.get("/hello.shop/").await;
+        busy.expect_problem(429, "namespace-busy", "platform");
+        assert_eq!(busy.header("retry-after"), Some("1"));
+        platform.get("/hello/").await.expect(200);
+        // At once, and for functions that are there already.
+        set(json!({"concurrency": 3})).await;
+        platform.get("/hello.shop/").await.expect(200);
+    });
+    first.expect(200);
+    second.expect(200);
+
+    set(json!({"requests_per_second": 1})).await;
+    platform.get("/hello.shop/").await.expect(200);
+    platform.get("/hello.shop/").await.expect_problem(429, "rate-exceeded", "platform");
+    platform.get("/hello/").await.expect(200);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    platform.get("/hello.shop/").await.expect(200);
+    let rejected = |reason| [("reason", reason)];
+    let metrics = platform.metrics().await;
+    assert_eq!(metrics.value("wasmway_rejected_total", &rejected("namespace-busy")), 1.0);
+    assert_eq!(metrics.value("wasmway_rejected_total", &rejected("rate-exceeded")), 1.0);
+
+    // Nothing is forgotten by a restart, and with no quota nothing is bounded.
+    let mut platform = platform;
+    platform.terminate().await;
+    platform.start_again().await;
+    platform.get("/hello.shop/").await.expect(200);
+    platform.get("/hello.shop/").await.expect_problem(429, "rate-exceeded", "platform");
+    platform.api(Method::PUT, "/namespaces/shop/quota").body("{}").await.expect(204);
+    for _ in 0..5 {
+        platform.get("/hello.shop/").await.expect(200);
+    }
 }

@@ -263,3 +263,17 @@ async fn what_a_deploy_would_change_is_shown_and_growth_can_be_refused() {
     let (done, said) = run(&["--plan"]);
     assert!(done && said.contains("the same component") && said.contains("nothing else would change"), "{said}");
 }
+
+#[tokio::test]
+async fn a_refusal_at_a_terminal_says_where_there_is_more() {
+    let platform = Platform::start().await;
+    let developer = Developer(&platform);
+    assert!(!developer.is_refused(&["show", "nothing"]).await.contains("hint"), "a program reads this");
+    let line = format!("{:?} show nothing --data-dir {:?}", binary().get_program(), platform.folder());
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || terminal.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("(unknown-function, ") && said.contains("`wasmway explain unknown-function`"), "{said}");
+}

@@ -1,6 +1,8 @@
 //! Deploying: what the control plane takes and who may ask it.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -180,6 +182,8 @@ async fn the_api_describes_itself() {
         "/api/v1/functions/{name}/logs",
         "/api/v1/functions/{name}/invocations",
         "/api/v1/functions/{name}/invocations/{request_id}",
+        "/api/v1/functions/{name}/recording",
+        "/api/v1/functions/{name}/recording/captures/{number}",
         "/api/v1/invocations/{request_id}",
         "/api/v1/namespaces",
         "/api/v1/namespaces/{namespace}/quota",
@@ -195,4 +199,43 @@ async fn the_api_describes_itself() {
     }
     let page = platform.control(Method::GET, "/docs").await.expect(200);
     assert!(page.text().to_lowercase().contains("<html"), "{page}");
+    keeps_its_word(&document);
+}
+
+/// The description is also a file, so that a change of the API is seen where it is made.
+fn keeps_its_word(document: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
+    let served = format!("{document:#}\n");
+    if std::env::var_os("WASMWAY_BLESS").is_some() {
+        fs::write(&file, &served).unwrap();
+    }
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written == served, "the API is not what docs/openapi.json says: write it anew with WASMWAY_BLESS=1");
+}
+
+const CHECKS: [&str; 5] = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+];
+
+/// Whatever a program may send, by the description, nothing fails, and nothing is answered that is not described.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_what_it_says_it_is() {
+    let platform = Platform::start().await;
+    platform.deploy("hello").await;
+    let schemathesis = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/schemathesis");
+    assert!(schemathesis.is_file(), "{} is missing: cargo xtask toolchain brings it", schemathesis.display());
+    let mut run = tokio::process::Command::new(schemathesis);
+    run.args(["run", &format!("{}/openapi.json", platform.control_url())])
+        .args(["--header", &format!("Authorization: Bearer {}", platform.token())])
+        // The same each time; others by hand: `--seed N --max-examples M`.
+        .args(["--seed", "1", "--max-examples", "15", "--request-timeout", "20", "--generation-database", "none"])
+        .args(["--checks", &CHECKS.join(",")])
+        .current_dir(platform.scratch());
+    let output = run.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    platform.control(Method::GET, "/readyz").await.expect(200);
 }

@@ -19,11 +19,15 @@
       return traffic;
     },
     quota(form) {
-      const functions = text(form, "functions");
+      // What is no number goes as it is: the answer says what is wrong with it.
+      const number = (name) => (/^\d+$/.test(text(form, name)) ? Number(text(form, name)) : orNothing(text(form, name)));
       return {
-        functions: functions === "" ? null : /^\d+$/.test(functions) ? Number(functions) : functions,
+        functions: number("functions"),
         component_bytes: orNothing(text(form, "component_bytes")),
         memory: orNothing(text(form, "memory")),
+        concurrency: number("concurrency"),
+        requests_per_second: number("requests_per_second"),
+        cpu_weight: number("cpu_weight"),
       };
     },
     token(form) {

@@ -260,16 +260,18 @@ await step("a function is deleted, if somebody says so", async () => {
 await step("a namespace has a quota", async () => {
   await page.goto("/namespaces");
   await page.locator("#new-name").fill("shop");
-  await page.locator("#new-functions").fill("3");
-  await page.locator("#new-memory").fill("a lot");
+  await page.locator("#functions-").fill("3");
+  await page.locator("#memory-").fill("a lot");
   expected.push("/quota");
   await page.getByRole("button", { name: "Set", exact: true }).last().click();
   await said(page, "a lot");
   expected.length = 0;
-  await page.locator("#new-memory").fill("64MiB");
+  await page.locator("#memory-").fill("64MiB");
+  await page.locator("#requests_per_second-").fill("500");
   await page.getByRole("button", { name: "Set", exact: true }).last().click();
   await said(page, "The quota is set");
   await page.locator(".card", { hasText: "shop" }).getByText("at most 64MiB").waitFor();
+  await page.locator(".card", { hasText: "shop" }).getByText("at most 500").waitFor();
 });
 
 await step("a token is shown once; a viewer sees no actions; revoked, it is nobody's", async () => {

@@ -70,6 +70,7 @@ impl Access {
             ["/api/v1/tokens", "/api/v1/audit", "/api/v1/namespaces"].iter().any(|managed| path.starts_with(managed));
         let needed = match request.method {
             _ if of_all => Role::Admin,
+            _ if is_recording(path) => Role::Developer,
             Method::GET | Method::HEAD => Role::Viewer,
             _ => Role::Developer,
         };
@@ -92,6 +93,12 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// Whether a path is that of a recording, which shows what people have sent.
+fn is_recording(path: &str) -> bool {
+    let below = path.strip_prefix("/api/v1/functions/").and_then(|rest| rest.split_once('/'));
+    below.is_some_and(|(_, below)| below.split('/').next() == Some("recording"))
 }
 
 /// The namespace that a request asks for, by the same rules as those that answer it.
@@ -312,6 +319,10 @@ mod tests {
         assert_eq!(status(Role::Viewer, None, "DELETE", function), 403);
         assert_eq!(status(Role::Developer, None, "PUT", function), 200);
         assert_eq!(status(Role::Developer, None, "GET", "/api/v1/tokens"), 403);
+        assert_eq!(status(Role::Viewer, None, "GET", "/api/v1/functions/hello/recording/captures/1"), 403);
+        assert_eq!(status(Role::Developer, None, "GET", "/api/v1/functions/hello/recording/captures/1"), 200);
+        assert_eq!(status(Role::Viewer, None, "GET", "/api/v1/functions/recording"), 200);
+        assert_eq!(status(Role::Viewer, None, "GET", "/api/v1/functions/recording/logs"), 200);
         assert_eq!(status(Role::Developer, None, "GET", "/api/v1/audit"), 403);
         assert_eq!(status(Role::Admin, None, "POST", "/api/v1/tokens"), 200);
         assert_eq!(status(Role::Admin, Some("shop"), "POST", "/api/v1/tokens"), 403);

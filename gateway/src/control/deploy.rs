@@ -41,7 +41,6 @@ pub(super) struct TrafficQuery {
         (status = 201, description = "A new version answers requests", body = Deployment),
         (status = 200, description = "This content was deployed before; its version answers requests", body = Deployment),
         (status = 400, description = "Not a component, or a bad name or manifest", body = Problem),
-        (status = 401, body = Problem),
         (status = 403, description = "The token is not good for it, or the namespace has as much as it may", body = Problem),
         (status = 409, description = "A route is taken", body = Problem),
         (status = 413, description = "Too large", body = Problem),

@@ -36,7 +36,7 @@ pub(super) struct FunctionPage {
 
 /// The functions of a namespace, by name
 #[utoipa::path(get, path = "/api/v1/functions", tag = "functions", params(NamespaceQuery, Page),
-    responses((status = 200, body = FunctionPage), (status = 400, body = Problem), (status = 401, body = Problem)))]
+    responses((status = 200, body = FunctionPage)))]
 pub(super) async fn list(
     State(plane): State<Arc<ControlPlane>>,
     Scope(namespace): Scope,
@@ -62,7 +62,7 @@ pub(super) async fn list(
 /// One function
 #[utoipa::path(get, path = "/api/v1/functions/{name}", tag = "functions",
     params(("name" = String, Path), NamespaceQuery),
-    responses((status = 200, body = FunctionView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = FunctionView), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(plane): State<Arc<ControlPlane>>,
     target: Target,
@@ -74,7 +74,7 @@ pub(super) async fn show(
 /// Delete a function with all its versions
 #[utoipa::path(delete, path = "/api/v1/functions/{name}", tag = "functions",
     params(("name" = String, Path), NamespaceQuery),
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404, body = Problem)))]
 pub(super) async fn delete(
     State(plane): State<Arc<ControlPlane>>,
     By(author): By,

@@ -33,12 +33,12 @@ pub(super) async fn readyz(State(health): State<Arc<Health>>) -> Response {
         return Json(Readiness { status: "ready", checks }).into_response();
     }
     let missing = checks.iter().find(|check| check.needed && !check.ok);
-    let (code, title) = match missing.map(|check| check.name) {
-        Some("drain") => ("draining", "Draining"),
-        _ => ("catching-up", "Catching up"),
-    };
     let detail = missing.map(|check| check.detail.clone()).unwrap_or_default();
-    Problem::platform(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).with_checks(checks).into_response()
+    let problem = match missing.map(|check| check.name) {
+        Some("drain") => Problem::platform(StatusCode::SERVICE_UNAVAILABLE, "draining", "Draining", detail),
+        _ => Problem::platform(StatusCode::SERVICE_UNAVAILABLE, "catching-up", "Catching up", detail),
+    };
+    problem.with_checks(checks).into_response()
 }
 
 /// Prometheus text format, version 0.0.4.

@@ -87,7 +87,7 @@ fn moment(text: &str) -> Result<Timestamp, Problem> {
     params(("name" = String, Path), NamespaceQuery, LinesQuery),
     responses((status = 200, description = "The lines", content(
             (LogLine = "application/x-ndjson"), (LogLine = "text/event-stream"))),
-        (status = 400, description = "A query that cannot be read", body = Problem), (status = 401, body = Problem),
+        (status = 400, description = "A query that cannot be read", body = Problem),
         (status = 404, body = Problem),
         (status = 501, description = "Of a registry alone: the nodes keep their logs", body = Problem)))]
 pub(super) async fn lines(
@@ -165,7 +165,7 @@ pub(super) struct InvocationList {
 /// Behind them come the latest failed calls of before, so that a flood of good ones does not wash a failure away.
 #[utoipa::path(get, path = "/api/v1/functions/{name}/invocations", tag = "observing",
     params(("name" = String, Path), NamespaceQuery),
-    responses((status = 200, body = InvocationList), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = InvocationList), (status = 404, body = Problem)))]
 pub(super) async fn invocations(
     State(journals): State<Journals>,
     target: Target,
@@ -177,7 +177,7 @@ pub(super) async fn invocations(
 /// One call of a function, by the id that its answer bears in `x-request-id`
 #[utoipa::path(get, path = "/api/v1/functions/{name}/invocations/{request_id}", tag = "observing",
     params(("name" = String, Path), ("request_id" = String, Path), NamespaceQuery),
-    responses((status = 200, body = InvocationDetail), (status = 401, body = Problem),
+    responses((status = 200, body = InvocationDetail),
         (status = 404, description = "No such function, or the call is not kept (any more)", body = Problem)))]
 pub(super) async fn invocation(
     State(journals): State<Journals>,
@@ -196,7 +196,7 @@ pub(super) async fn invocation(
 /// One call of any function of the namespace, by the id that its answer bears in `x-request-id`
 #[utoipa::path(get, path = "/api/v1/invocations/{request_id}", tag = "observing",
     params(("request_id" = String, Path), NamespaceQuery),
-    responses((status = 200, body = InvocationDetail), (status = 401, body = Problem),
+    responses((status = 200, body = InvocationDetail),
         (status = 404, description = "The call is not kept (any more)", body = Problem),
         (status = 501, description = "Of a registry alone: the nodes keep their calls", body = Problem)))]
 pub(super) async fn find(

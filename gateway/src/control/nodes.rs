@@ -13,12 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use utoipa::ToSchema;
-use wasmway_registry::{Changes, Digest, NodeReport, RegistryError, TakeBack};
+use wasmway_registry::{Changes, Digest, NodeLoad, NodeReport, RegistryError, TakeBack};
 
-/// How long a node that asks for changes waits for some.
-const POLL_PATIENCE: Duration = Duration::from_secs(15);
-/// A node that has asked nothing for so long counts as away: three times as long as it waits.
-const AWAY_AFTER: SignedDuration = SignedDuration::from_secs(45);
+/// How long a node that asks for changes waits for some. So often, at least, it says what it has to do.
+const POLL_PATIENCE: Duration = Duration::from_secs(5);
+/// A node that has asked nothing for so long counts as away: it tries again at least every ten seconds.
+const AWAY_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 /// Whether a node that was heard of last at that time counts as there.
 pub(crate) fn is_live(seen_at: Timestamp) -> bool {
@@ -60,6 +60,10 @@ pub(super) struct NodeView {
     seen_at: Timestamp,
     /// Whether that was lately.
     live: bool,
+    /// What it has to do: `requests_s` a second, the share that `failed` and the `p99_s` in seconds of the last minute,
+    /// `cpu` in cores, `memory_bytes`, and `slots_used` of `slots`. Null of a node that does not say.
+    #[schema(value_type = Option<Object>)]
+    load: Option<NodeLoad>,
 }
 
 /// All nodes.
@@ -72,7 +76,7 @@ pub(super) struct NodeList {
 
 /// The nodes that serve functions beside this process
 #[utoipa::path(get, path = "/api/v1/nodes", tag = "observing",
-    responses((status = 200, body = NodeList), (status = 401, body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = NodeList)))]
 pub(super) async fn list(
     State(plane): State<Arc<ControlPlane>>,
     Extension(access): Extension<Access>,
@@ -86,6 +90,7 @@ pub(super) async fn list(
         failing: node.report.failing.into_iter().filter(|what| access.may_see(what)).collect(),
         live: is_live(node.seen_at),
         seen_at: node.seen_at,
+        load: node.report.load,
     };
     let revision = plane.registry.revision().await?;
     Ok(Json(NodeList { nodes: nodes.into_iter().map(view).collect(), revision }))

@@ -3,7 +3,10 @@
 use axum::Router;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    openapi::{
+        Content, Ref, RefOr, Response,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
 };
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -42,7 +45,41 @@ pub(super) fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
+/// What every route may answer: before it is reached, or when its stores are away. Routes name only what is theirs alone.
+const EVERYWHERE: [(&str, &str); 5] = [
+    ("400", "A name, a parameter or the body is not what it should be"),
+    ("401", "No token, or a wrong or an expired one"),
+    ("403", "A token that is not good for this"),
+    ("429", "Too many wrong tokens from one address, or too much at once; `Retry-After` says when to come back"),
+    ("503", "The registry's stores are away, or the server is about to stop"),
+];
+
+/// Adds [what every route may answer](EVERYWHERE), and says that all that fails is a problem document.
+fn complete(document: &mut utoipa::openapi::OpenApi) {
+    let problem = || {
+        let schema = Ref::from_schema_name("Problem");
+        ("application/problem+json".to_owned(), RefOr::T(Content::new(Some(schema))))
+    };
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            for (status, why) in EVERYWHERE {
+                responses.entry(status.to_owned()).or_insert_with(|| Response::new(why).into());
+            }
+            for (status, response) in responses {
+                if let RefOr::T(response) = response
+                    && status.as_str() >= "400"
+                {
+                    response.content = [problem()].into_iter().collect();
+                }
+            }
+        }
+    }
+}
+
 /// `/openapi.json` and `/docs`.
-pub(super) fn pages<S: Clone + Send + Sync + 'static>(document: utoipa::openapi::OpenApi) -> Router<S> {
+pub(super) fn pages<S: Clone + Send + Sync + 'static>(mut document: utoipa::openapi::OpenApi) -> Router<S> {
+    complete(&mut document);
     SwaggerUi::new("/docs").url("/openapi.json", document).into()
 }

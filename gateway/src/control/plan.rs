@@ -35,9 +35,8 @@ pub(super) struct Plan {
 #[utoipa::path(post, path = "/api/v1/functions/{name}/plan", tag = "functions",
     params(("name" = String, Path), NamespaceQuery),
     request_body(content((Vec<u8> = "application/wasm"), (Object = "multipart/form-data"))),
-    responses((status = 200, body = Plan), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem),
-        (status = 503, body = Problem)))]
+    responses((status = 200, body = Plan),
+        (status = 413, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn plan(
     State(plane): State<Arc<ControlPlane>>,
     target: Target,

@@ -35,6 +35,12 @@ pub(super) struct InvocationTarget {
     pub(super) request_id: String,
 }
 
+/// A capture of a function's recording.
+pub(super) struct CaptureTarget {
+    pub(super) function: Target,
+    pub(super) number: usize,
+}
+
 /// A call of whatever function of a namespace.
 pub(super) struct CallTarget {
     pub(super) namespace: Namespace,
@@ -96,6 +102,15 @@ impl<S: Sync + Send> FromRequestParts<S> for InvocationTarget {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let function = Target::from_request_parts(parts, state).await?;
         Ok(Self { function, request_id: part(&path(parts, state).await?, "request_id")? })
+    }
+}
+
+impl<S: Sync + Send> FromRequestParts<S> for CaptureTarget {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let function = Target::from_request_parts(parts, state).await?;
+        Ok(Self { function, number: part(&path(parts, state).await?, "number")? })
     }
 }
 

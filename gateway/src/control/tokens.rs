@@ -82,7 +82,7 @@ pub(super) struct CreatedToken {
 
 /// All tokens but the one of the data directory
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "access",
-    responses((status = 200, body = TokenList), (status = 401, body = Problem), (status = 403, body = Problem)))]
+    responses((status = 200, body = TokenList)))]
 pub(super) async fn list(State(plane): State<Arc<ControlPlane>>) -> Result<Json<TokenList>, Problem> {
     let tokens = plane.registry.tokens().await?;
     Ok(Json(TokenList { tokens: tokens.into_iter().map(TokenView::from).collect() }))
@@ -90,8 +90,7 @@ pub(super) async fn list(State(plane): State<Arc<ControlPlane>>) -> Result<Json<
 
 /// Make a token
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = NewTokenBody,
-    responses((status = 201, body = CreatedToken), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem)))]
+    responses((status = 201, body = CreatedToken)))]
 pub(super) async fn create(
     State(plane): State<Arc<ControlPlane>>,
     By(author): By,
@@ -108,7 +107,7 @@ pub(super) async fn create(
 
 /// Revoke a token: from now on it is good for nothing
 #[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "access", params(("id" = String, Path)),
-    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 204),
         (status = 404, body = Problem)))]
 pub(super) async fn revoke(
     State(plane): State<Arc<ControlPlane>>,
@@ -144,8 +143,7 @@ pub(super) struct AuditPage {
 
 /// Who changed what, and when
 #[utoipa::path(get, path = "/api/v1/audit", tag = "access", params(AuditQuery),
-    responses((status = 200, body = AuditPage), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 403, body = Problem)))]
+    responses((status = 200, body = AuditPage)))]
 pub(super) async fn audit(
     State(plane): State<Arc<ControlPlane>>,
     Parameters(query): Parameters<AuditQuery>,

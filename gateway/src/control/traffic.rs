@@ -18,10 +18,9 @@ use wasmway_registry::{Sticky, Traffic};
 /// count. A weight for one version alone gives it everything. A deploy and a rollback end a split.
 #[utoipa::path(put, path = "/api/v1/functions/{name}/traffic", tag = "versions",
     params(("name" = String, Path), NamespaceQuery), request_body = TrafficView,
-    responses((status = 200, body = FunctionView), (status = 400, body = Problem), (status = 401, body = Problem),
+    responses((status = 200, body = FunctionView),
         (status = 404, description = "No such function or version", body = Problem),
-        (status = 409, description = "A route of the version that leads is taken", body = Problem),
-        (status = 503, body = Problem)))]
+        (status = 409, description = "A route of the version that leads is taken", body = Problem)))]
 pub(super) async fn set(
     State(plane): State<Arc<ControlPlane>>,
     By(author): By,

@@ -29,7 +29,7 @@ pub(super) struct VersionList {
 /// The versions of a function, newest first
 #[utoipa::path(get, path = "/api/v1/functions/{name}/versions", tag = "versions",
     params(("name" = String, Path), NamespaceQuery),
-    responses((status = 200, body = VersionList), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = VersionList), (status = 404, body = Problem)))]
 pub(super) async fn list(State(plane): State<Arc<ControlPlane>>, target: Target) -> Result<Json<VersionList>, Problem> {
     let versions = plane.registry.versions(&target.namespace, &target.name).await?.ok_or_else(|| target.unknown())?;
     let function = plane.registry.function(&target.namespace, &target.name).await?.ok_or_else(|| target.unknown())?;
@@ -40,7 +40,7 @@ pub(super) async fn list(State(plane): State<Arc<ControlPlane>>, target: Target)
 /// One version
 #[utoipa::path(get, path = "/api/v1/functions/{name}/versions/{version}", tag = "versions",
     params(("name" = String, Path), ("version" = u32, Path), NamespaceQuery),
-    responses((status = 200, body = VersionView), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = VersionView), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(plane): State<Arc<ControlPlane>>,
     target: VersionTarget,
@@ -54,7 +54,7 @@ pub(super) async fn show(
 /// The component of a version, as it was uploaded
 #[utoipa::path(get, path = "/api/v1/functions/{name}/versions/{version}/component", tag = "versions",
     params(("name" = String, Path), ("version" = u32, Path), NamespaceQuery),
-    responses((status = 200, content_type = "application/wasm", body = Vec<u8>), (status = 401, body = Problem),
+    responses((status = 200, content_type = "application/wasm", body = Vec<u8>),
         (status = 404, body = Problem)))]
 pub(super) async fn component(
     State(plane): State<Arc<ControlPlane>>,
@@ -86,7 +86,7 @@ pub(super) struct RollbackTo {
 /// Make an earlier version the active one
 #[utoipa::path(post, path = "/api/v1/functions/{name}/rollback", tag = "versions",
     params(("name" = String, Path), NamespaceQuery), request_body(content = Option<RollbackTo>),
-    responses((status = 200, body = FunctionView), (status = 401, body = Problem), (status = 404, body = Problem),
+    responses((status = 200, body = FunctionView), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
 pub(super) async fn rollback(
     State(plane): State<Arc<ControlPlane>>,

@@ -55,7 +55,7 @@ pub(super) async fn overview(
 ) -> Result<Json<Live>, Problem> {
     let functions = visible(&dashboard.functions().await?, &access).count();
     let mut live = Live::default();
-    live.tiles(overview::tiles(&dashboard, functions));
+    live.tiles(overview::tiles(&dashboard, functions).await?);
     let node = dashboard.sampler.node();
     live.chart::<NodeSecond>(
         "requests",

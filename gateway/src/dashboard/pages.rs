@@ -3,6 +3,7 @@
 pub(super) mod access;
 pub(super) mod calls;
 pub(super) mod deploy;
+mod fleet;
 pub(super) mod function;
 pub(super) mod functions;
 pub(super) mod nodes;

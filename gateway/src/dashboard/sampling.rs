@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{self, MissedTickBehavior};
+use wasmway_registry::NodeLoad;
 use wasmway_scheduler::Scheduler;
 pub(crate) use window::Summary;
 use window::Window;
@@ -131,6 +132,23 @@ impl Sampler {
     /// What the node has done lately.
     pub(crate) fn node_summary(&self) -> Summary {
         self.state().node_window.summary()
+    }
+
+    /// What the node has to do, for those who hear of it elsewhere.
+    pub(crate) fn load(&self) -> NodeLoad {
+        let usage = self.scheduler.usage();
+        let state = self.state();
+        let summary = state.node_window.summary();
+        let latest = state.node.back().copied().unwrap_or_default();
+        NodeLoad {
+            requests_s: summary.requests_s,
+            failed: summary.failed,
+            p99_s: summary.p99_s,
+            cpu: latest.cpu,
+            memory_bytes: latest.memory_bytes,
+            slots_used: usage.iter().map(|usage| usage.used).sum(),
+            slots: usage.iter().map(|usage| usage.slots).sum(),
+        }
     }
 
     /// A function's last seconds, the oldest first: none when it was not called for long.

@@ -58,6 +58,16 @@ pub(super) fn bytes(bytes: u64) -> String {
     if unit == "B" { format!("{bytes} B") } else { format!("{} {unit}", short(size)) }
 }
 
+/// Bytes of resident memory, as they come with other measurements.
+pub(super) fn resident(used: f64) -> String {
+    bytes(used as u64)
+}
+
+/// Seconds of CPU time in a second.
+pub(super) fn cores(cores: f64) -> String {
+    format!("{cores:.2} cores")
+}
+
 /// Seconds, in the unit that leaves them a few digits.
 pub(super) fn seconds(seconds: f64) -> String {
     match seconds {

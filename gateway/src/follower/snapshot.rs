@@ -3,13 +3,16 @@
 use crate::private_file;
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
-use wasmway_registry::Function;
+use wasmway_registry::{Function, NamespaceLimits};
 
 /// Everything that is served, at one revision of the registry.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) revision: u64,
     pub(super) functions: Vec<Function>,
+    /// What namespaces may have; `None` in a snapshot of before there was such a thing.
+    #[serde(default)]
+    pub(super) namespaces: Option<Vec<NamespaceLimits>>,
 }
 
 /// Reads the snapshot in the file `path`; `None` if there is none.

@@ -127,7 +127,7 @@ impl OfFunctions {
             )?,
             throttled: counter(
                 "wasmway_throttled_total",
-                "Requests that were answered 429, since their function already ran as many as it may.",
+                "Requests that were answered 429, since their function, or its namespace, already had as many as it may.",
                 FUNCTION,
             )?,
             labelled: Mutex::default(),
@@ -205,13 +205,18 @@ impl FunctionMetrics {
         self.own.failed.load(Relaxed)
     }
 
+    /// Counts a request that a limit of the function or of its namespace has refused.
+    fn throttle(&self, reason: &str) {
+        self.throttled.inc();
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
     /// Counts an invocation that is over.
     pub(crate) fn observe(&self, receipt: &Receipt) {
         match &receipt.failure {
-            Some(Failure::FunctionBusy { .. }) => {
-                self.throttled.inc();
-                return self.rejected.with_label_values(&["function-busy"]).inc();
-            }
+            Some(Failure::FunctionBusy { .. }) => return self.throttle("function-busy"),
+            Some(Failure::NamespaceBusy { .. }) => return self.throttle("namespace-busy"),
+            Some(Failure::RateExceeded { .. }) => return self.throttle("rate-exceeded"),
             Some(Failure::NodeBusy) => return self.rejected.with_label_values(&["node-busy"]).inc(),
             Some(failure) if !self.own.forgotten.load(Relaxed) => {
                 let labels = [self.namespace.as_str(), self.function.as_str(), failure.outcome().as_str()];

@@ -11,7 +11,7 @@ use crate::{
 use proptest::{collection, option, prelude::*, sample};
 use std::{cmp::Reverse, collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 use wasmway_registry::manifest::RouteRule;
-use wasmway_scheduler::{Function, Limits, OutboundPolicy, World};
+use wasmway_scheduler::{Function, Limits, OutboundPolicy, Tenant, World};
 
 /// Few words, so that they meet often: as names, as namespaces, in hosts and in paths.
 const WORDS: &[&str] = &["a", "b", "default", "shop", "a.shop", "b.default"];
@@ -111,7 +111,7 @@ fn served(namespace: &str, name: &str, routes: Vec<RouteRule>, metrics: &Metrics
     let outbound = OutboundPolicy::new(namespace.to_owned(), Box::new(|_, _, _| false), false);
     Served {
         function: Function::new(
-            namespace.to_owned(),
+            Arc::new(Tenant::new(namespace)),
             name.to_owned(),
             1,
             ([0; 32], World::Http02, PathBuf::new()),

@@ -1,7 +1,8 @@
 //! `/?url=http://host/path` fetches the URL (taken as it stands to the end of the query) and
 //! passes the answer's status and body on. When there is none: 500 with the name of the error.
 //! Before the URL there may be, each followed by `&`: `timeouts=NANOSECONDS` for all three timeouts, `follow` for
-//! redirects to be followed, `cdn-loop=VALUE` for a header of that name.
+//! redirects to be followed, `cdn-loop=VALUE` and `traceparent=VALUE` for headers of these names, `trace` for the call's own
+//! `traceparent` and `tracestate` to be passed on.
 
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::outgoing_handler;
@@ -18,9 +19,11 @@ impl Guest for Function {
         let Some((wishes, url)) = call else {
             return respond::text(out, 400, "give a URL: /?url=http://host/path\n");
         };
-        let mut answer = fetch(url, wishes);
+        let trace = if has(wishes, "trace") { trace_of(&request) } else { Vec::new() };
+        let fetch = |url: &str| fetch(url, wishes, &trace);
+        let mut answer = fetch(url);
         while let Some(next) = answer.as_ref().ok().filter(|_| has(wishes, "follow")).and_then(location) {
-            answer = fetch(&next, wishes);
+            answer = fetch(&next);
         }
         match answer {
             Ok(answer) => pass_on(&answer, out),
@@ -44,10 +47,18 @@ fn location(answer: &IncomingResponse) -> Option<String> {
     String::from_utf8(to).ok()
 }
 
-fn fetch(url: &str, wishes: &str) -> Result<IncomingResponse, ErrorCode> {
-    let headers = Fields::new();
-    if let Some(value) = wish(wishes, "cdn-loop") {
-        headers.append("cdn-loop", value.as_bytes()).expect("the host accepts the header");
+/// The headers that say which trace the call belongs to.
+fn trace_of(request: &IncomingRequest) -> Vec<(String, Vec<u8>)> {
+    let headers = request.headers().entries();
+    headers.into_iter().filter(|(name, _)| ["traceparent", "tracestate"].contains(&name.as_str())).collect()
+}
+
+fn fetch(url: &str, wishes: &str, passed_on: &[(String, Vec<u8>)]) -> Result<IncomingResponse, ErrorCode> {
+    let headers = Fields::from_list(passed_on).expect("the host accepts what it gave");
+    for name in ["cdn-loop", "traceparent"] {
+        if let Some(value) = wish(wishes, name) {
+            headers.append(name, value.as_bytes()).expect("the host accepts the header");
+        }
     }
     let call = get(url, headers).ok_or(ErrorCode::HttpRequestUriInvalid)?;
     let options = wish(wishes, "timeouts").map(|nanos| timeouts(nanos.parse().expect("nanoseconds")));

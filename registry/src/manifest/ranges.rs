@@ -67,7 +67,7 @@ impl Limits {
         within("limits.memory", &self.memory, &MEMORY, "memory a function", size)?;
         within("limits.cpu", &self.cpu, &CPU, "CPU time a request", time)?;
         within("limits.timeout", &self.timeout, &TIMEOUT, "wall-clock time a request", time)?;
-        within("limits.cpu_weight", &self.cpu_weight, &CPU_WEIGHT, "weight a function", u32::to_string)?;
+        check_cpu_weight("limits.cpu_weight", self.cpu_weight, "a function")?;
         within(
             "limits.concurrency",
             &self.concurrency,
@@ -78,6 +78,11 @@ impl Limits {
         within("limits.request_body", &self.request_body, &BODY, "body a request", size)?;
         within("limits.response_body", &self.response_body, &BODY, "body an answer", size)
     }
+}
+
+/// Checks that `whom` may ask for such a share of CPU time.
+pub(crate) fn check_cpu_weight(field: &str, weight: u32, whom: &str) -> Result<(), ManifestError> {
+    within(field, &weight, &CPU_WEIGHT, &format!("weight {whom}"), u32::to_string)
 }
 
 /// Checks that the `what` may ask for `value`.

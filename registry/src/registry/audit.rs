@@ -9,6 +9,7 @@ use super::Registry;
 use super::rows::read;
 use crate::database::{Transaction, on};
 use crate::error::RegistryError;
+use crate::names::{FunctionName, Namespace};
 
 /// Who asks for a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub struct AuditEntry {
     pub address: String,
     /// The request's id.
     pub request_id: String,
-    /// What was done: `deploy`, `rollback`, `traffic`, `take-back`, `delete`, `quota`, `token-create` or `token-revoke`.
+    /// What was done: `deploy`, `rollback`, `traffic`, `take-back`, `delete`, `quota`, `token-create`, `token-revoke` or, which
+    /// changes nothing but reads what people send, `record`.
     pub action: String,
     /// To which function (`NAMESPACE/NAME`), namespace or token.
     pub subject: String,
@@ -91,7 +93,25 @@ pub(super) async fn write(transaction: &mut Transaction, author: &Author, act: A
     Ok(())
 }
 
+/// Calls of a function that are about to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded<'a> {
+    pub namespace: &'a Namespace,
+    pub name: &'a FunctionName,
+    /// Which of them.
+    pub what: &'a str,
+}
+
 impl Registry {
+    /// Writes down that calls of a function are about to be recorded.
+    pub async fn record(&self, calls: &Recorded<'_>, author: &Author) -> Result<(), RegistryError> {
+        let mut transaction = self.shared.database.note().await?;
+        let subject = format!("{}/{}", calls.namespace, calls.name);
+        let act = Act { action: "record", subject: &subject, before: None, after: Some(calls.what) };
+        write(&mut transaction, author, act).await?;
+        transaction.commit().await
+    }
+
     /// At most `limit` changes, the latest first: from the very latest, or from the one before the entry `before`.
     pub async fn audit(&self, before: Option<i64>, limit: u32) -> Result<Vec<AuditEntry>, RegistryError> {
         let mut transaction = self.shared.database.read().await?;

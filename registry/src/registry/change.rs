@@ -284,12 +284,17 @@ fn described(function: &Function) -> String {
     format!("{}{sticky}{trial}", shares.join(" "))
 }
 
-/// Counts the change, and notes that it was the last of this function.
-pub(super) async fn raise_revision(transaction: &mut Transaction, function_id: i64) -> Result<(), RegistryError> {
-    let revision: i64 = on!(&mut *transaction, connection => sqlx::query_scalar(
+/// Counts a change: the registry's revision with it.
+pub(super) async fn next_revision(transaction: &mut Transaction) -> Result<i64, RegistryError> {
+    Ok(on!(transaction, connection => sqlx::query_scalar(
         "UPDATE registry SET revision = revision + 1 RETURNING revision",
     )
-    .fetch_one(connection))?;
+    .fetch_one(connection))?)
+}
+
+/// Counts the change, and notes that it was the last of this function.
+pub(super) async fn raise_revision(transaction: &mut Transaction, function_id: i64) -> Result<(), RegistryError> {
+    let revision = next_revision(transaction).await?;
     on!(transaction, connection => sqlx::query("UPDATE functions SET revision = $2 WHERE id = $1")
         .bind(function_id)
         .bind(revision)

@@ -79,8 +79,9 @@ table!(TokenRow, "tokens", "$1, $2, $3, $4, $5, $6, $7, $8",
 table!(AuditRow, "audit", "$1, $2, $3, $4, $5, $6, $7, $8, $9",
     id: i64, at: i64, author: String, address: String, request_id: String, action: String, subject: String,
     before: Option<String>, after: Option<String>);
-table!(QuotaRow, "quotas", "$1, $2, $3, $4",
-    namespace: String, functions: Option<i64>, component_bytes: Option<i64>, memory: Option<i64>);
+table!(QuotaRow, "quotas", "$1, $2, $3, $4, $5, $6, $7, $8",
+    namespace: String, functions: Option<i64>, component_bytes: Option<i64>, memory: Option<i64>,
+    concurrency: Option<i64>, requests_per_second: Option<i64>, cpu_weight: Option<i64>, revision: i64);
 
 impl Registry {
     /// Copies everything into `to`, which must be empty: functions, all their versions, tokens, quotas, the audit log and

@@ -6,11 +6,12 @@ use sqlx::FromRow;
 
 use super::Registry;
 use super::audit::{self, Act, Author};
+use super::change::next_revision;
 use super::reading::find_function;
-use super::rows::read;
+use super::rows::{read, read_bound};
 use crate::database::{Transaction, on};
 use crate::error::RegistryError;
-use crate::manifest::ByteSize;
+use crate::manifest::{ByteSize, ManifestError, check_cpu_weight};
 use crate::names::Namespace;
 use crate::records::NewVersion;
 
@@ -24,6 +25,19 @@ pub struct Quota {
     pub component_bytes: Option<ByteSize>,
     /// The memory that one request of a function may ask for.
     pub memory: Option<ByteSize>,
+    /// Requests of all its functions at once, on each node.
+    pub concurrency: Option<u32>,
+    /// Requests of all its functions that may begin in a second, on each node.
+    pub requests_per_second: Option<u32>,
+    /// Share of CPU time beside other namespaces, 100 being the usual one.
+    pub cpu_weight: Option<u32>,
+}
+
+impl Quota {
+    /// Checks what is not of any size.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        self.cpu_weight.map_or(Ok(()), |weight| check_cpu_weight("cpu_weight", weight, "a namespace"))
+    }
 }
 
 /// A namespace that has something, or may.
@@ -45,6 +59,9 @@ struct NamespaceRow {
     functions_max: Option<i64>,
     component_bytes_max: Option<i64>,
     memory_max: Option<i64>,
+    concurrency: Option<i64>,
+    requests_per_second: Option<i64>,
+    cpu_weight: Option<i64>,
     functions: i64,
     component_bytes: i64,
 }
@@ -56,12 +73,14 @@ impl NamespaceRow {
             let bytes = bytes.map(u64::try_from).transpose();
             Ok::<_, RegistryError>(read("quota", &holder, bytes)?.map(ByteSize::bytes))
         };
-        let functions = self.functions_max.map(u32::try_from).transpose();
         Ok(NamespaceRecord {
             quota: Quota {
-                functions: read("quota", &holder, functions)?,
+                functions: read_bound(&holder, self.functions_max)?,
                 component_bytes: size(self.component_bytes_max)?,
                 memory: size(self.memory_max)?,
+                concurrency: read_bound(&holder, self.concurrency)?,
+                requests_per_second: read_bound(&holder, self.requests_per_second)?,
+                cpu_weight: read_bound(&holder, self.cpu_weight)?,
             },
             functions: read("count", &holder, self.functions.try_into())?,
             component_bytes: read("count", &holder, self.component_bytes.try_into())?,
@@ -75,7 +94,7 @@ macro_rules! select_namespaces {
     ($tail:literal) => {
         concat!(
             "SELECT n.name, q.functions AS functions_max, q.component_bytes AS component_bytes_max, \
-             q.memory AS memory_max, \
+             q.memory AS memory_max, q.concurrency, q.requests_per_second, q.cpu_weight, \
              (SELECT COUNT(*) FROM functions f \
               WHERE f.namespace = n.name AND f.active_version IS NOT NULL) AS functions, \
              (SELECT CAST(COALESCE(SUM(c.size), 0) AS BIGINT) FROM (SELECT DISTINCT v.digest, v.size FROM versions v \
@@ -104,20 +123,29 @@ impl Registry {
         check(&mut transaction, new, is_new).await
     }
 
-    /// Says how much a namespace may have. What it has beyond that stays; deploys that would add to it are refused.
+    /// Says how much a namespace may have. What it has beyond that stays; deploys that would add to it are refused, and so
+    /// are requests.
     pub async fn set_quota(&self, namespace: &Namespace, quota: &Quota, author: &Author) -> Result<(), RegistryError> {
         let bytes = |size: Option<ByteSize>| size.map(|size| i64::try_from(size.as_u64()).unwrap_or(i64::MAX));
         let mut transaction = self.shared.database.change().await?;
         let before = find(&mut transaction, namespace).await?.map(|record| described(&record.quota));
+        let revision = next_revision(&mut transaction).await?;
         on!(&mut transaction, connection => sqlx::query(
-            "INSERT INTO quotas (namespace, functions, component_bytes, memory) VALUES ($1, $2, $3, $4) \
+            "INSERT INTO quotas (namespace, functions, component_bytes, memory, concurrency, requests_per_second, \
+             cpu_weight, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (namespace) DO UPDATE SET functions = excluded.functions, \
-             component_bytes = excluded.component_bytes, memory = excluded.memory",
+             component_bytes = excluded.component_bytes, memory = excluded.memory, \
+             concurrency = excluded.concurrency, requests_per_second = excluded.requests_per_second, \
+             cpu_weight = excluded.cpu_weight, revision = excluded.revision",
         )
         .bind(namespace.as_str())
         .bind(quota.functions.map(i64::from))
         .bind(bytes(quota.component_bytes))
         .bind(bytes(quota.memory))
+        .bind(quota.concurrency.map(i64::from))
+        .bind(quota.requests_per_second.map(i64::from))
+        .bind(quota.cpu_weight.map(i64::from))
+        .bind(revision)
         .execute(connection).map_ok(drop))?;
         let (subject, after) = (format!("namespace {namespace}"), described(quota));
         let act = Act { action: "quota", subject: &subject, before: before.as_deref(), after: Some(&after) };
@@ -164,9 +192,12 @@ pub(super) async fn check(transaction: &mut Transaction, new: &NewVersion, is_ne
 fn described(quota: &Quota) -> String {
     let bound = |bound: Option<String>| bound.unwrap_or_else(|| "any".to_owned());
     format!(
-        "functions {}, components {}, memory {}",
+        "functions {}, components {}, memory {}, at once {}, a second {}, CPU weight {}",
         bound(quota.functions.map(|it| it.to_string())),
         bound(quota.component_bytes.map(|it| it.to_string())),
-        bound(quota.memory.map(|it| it.to_string()))
+        bound(quota.memory.map(|it| it.to_string())),
+        bound(quota.concurrency.map(|it| it.to_string())),
+        bound(quota.requests_per_second.map(|it| it.to_string())),
+        bound(quota.cpu_weight.map(|it| it.to_string())),
     )
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Registry;
-use super::rows::{FunctionRow, PreviewRow, SplitRow, VersionRow, read};
+use super::rows::{FunctionRow, LimitsRow, PreviewRow, SplitRow, VersionRow, read};
 use crate::database::{Transaction, on};
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -213,6 +213,13 @@ impl Registry {
         .bind(after)
         .bind(last)
         .fetch_all(connection))?;
+        let namespaces: Vec<LimitsRow> = on!(&mut transaction, connection => sqlx::query_as(
+            "SELECT namespace, concurrency, requests_per_second, cpu_weight FROM quotas \
+             WHERE revision > $1 AND revision <= $2 ORDER BY revision",
+        )
+        .bind(after)
+        .bind(last)
+        .fetch_all(connection))?;
         let gone = gone.into_iter().map(|(namespace, name)| {
             let holder = format!("{namespace}/{name}");
             Ok((read("namespace", &holder, namespace.try_into())?, read("name", &holder, name.try_into())?))
@@ -221,6 +228,7 @@ impl Registry {
             revision: read("revision", "the registry", last.try_into())?,
             functions: records(rows, splits, previews)?,
             gone: gone.collect::<Result<_, RegistryError>>()?,
+            namespaces: namespaces.into_iter().map(LimitsRow::record).collect::<Result<_, _>>()?,
             more: beyond.is_some(),
         })
     }

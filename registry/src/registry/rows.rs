@@ -7,7 +7,7 @@ use sqlx::FromRow;
 
 use crate::error::RegistryError;
 use crate::names::{FunctionName, Namespace};
-use crate::records::{Function, VersionRecord};
+use crate::records::{Function, NamespaceLimits, VersionRecord};
 
 /// A version as the columns `v.*` of `versions` and `active` give it.
 #[derive(FromRow)]
@@ -55,6 +55,27 @@ pub(super) struct SplitRow {
     pub(super) version: VersionRow,
 }
 
+/// What nodes see to of the quota of a namespace.
+#[derive(FromRow)]
+pub(super) struct LimitsRow {
+    namespace: String,
+    concurrency: Option<i64>,
+    requests_per_second: Option<i64>,
+    cpu_weight: Option<i64>,
+}
+
+impl LimitsRow {
+    pub(super) fn record(self) -> Result<NamespaceLimits, RegistryError> {
+        let holder = format!("the namespace {}", self.namespace);
+        Ok(NamespaceLimits {
+            concurrency: read_bound(&holder, self.concurrency)?,
+            requests_per_second: read_bound(&holder, self.requests_per_second)?,
+            cpu_weight: read_bound(&holder, self.cpu_weight)?,
+            namespace: read("namespace", &holder, Namespace::try_from(self.namespace))?,
+        })
+    }
+}
+
 impl VersionRow {
     /// The record, of a version of `holder` (`namespace/name`).
     pub(super) fn record(self, holder: impl Display) -> Result<VersionRecord, RegistryError> {
@@ -86,6 +107,11 @@ impl FunctionRow {
             previews: Vec::new(),
         })
     }
+}
+
+/// A bound of the quota of `holder`, if there is one.
+pub(super) fn read_bound(holder: impl Display, stored: Option<i64>) -> Result<Option<u32>, RegistryError> {
+    read("quota", holder, stored.map(u32::try_from).transpose())
 }
 
 /// What was stored, or which part of whose record it cannot be.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wasmway_registry::manifest::ByteSize;
-use wasmway_registry::{Author, NewToken, Quota, RegistryError, Role, TOKEN_PREFIX};
+use wasmway_registry::{Author, NamespaceLimits, NewToken, Quota, RegistryError, Role, TOKEN_PREFIX};
 
 use crate::harness::{TestRegistry, author};
 
@@ -107,6 +107,7 @@ async fn a_namespace_has_no_more_than_its_quota() {
         functions,
         component_bytes: Some(ByteSize::bytes(bytes)),
         memory: Some(ByteSize::mib(memory)),
+        ..Quota::default()
     };
     let shop = "shop".parse().unwrap();
     registry.registry.set_quota(&shop, &quota(Some(2), 10, 128), &author()).await.unwrap();
@@ -133,5 +134,31 @@ async fn a_namespace_has_no_more_than_its_quota() {
     registry.registry.set_quota(&shop, &Quota::default(), &author()).await.unwrap();
     registry.deploy("shop/d", "678901", "").await;
     let log = registry.registry.audit(None, 2).await.unwrap();
-    assert_eq!(log[1].before.as_deref(), Some("functions 2, components 10B, memory 128MiB"));
+    assert_eq!(
+        log[1].before.as_deref(),
+        Some("functions 2, components 10B, memory 128MiB, at once any, a second any, CPU weight any")
+    );
+}
+
+#[tokio::test]
+async fn what_nodes_see_to_of_a_quota_is_a_change() {
+    let registry = TestRegistry::new().await;
+    registry.deploy("shop/a", "12345", "").await;
+    let (shop, before) = ("shop".parse().unwrap(), registry.revision().await);
+    let quota =
+        Quota { concurrency: Some(0), requests_per_second: Some(500), cpu_weight: Some(50), ..Quota::default() };
+    registry.registry.set_quota(&shop, &quota, &author()).await.unwrap();
+    let limits = NamespaceLimits {
+        namespace: shop.clone(),
+        concurrency: Some(0),
+        requests_per_second: Some(500),
+        cpu_weight: Some(50),
+    };
+    let later = registry.registry.changes(before).await.unwrap();
+    assert_eq!((later.revision, &later.functions[..], &later.namespaces[..]), (before + 1, &[][..], &[limits][..]));
+    assert_eq!(registry.registry.changes(later.revision).await.unwrap().namespaces, []);
+    registry.registry.set_quota(&shop, &Quota::default(), &author()).await.unwrap();
+    let all = registry.registry.changes(0).await.unwrap();
+    assert!(all.namespaces[0].is_none() && all.namespaces.len() == 1, "that there is none any more is told: {all:?}");
+    assert!(Quota { cpu_weight: Some(0), ..quota }.check().unwrap_err().to_string().contains("cpu_weight: 0"));
 }

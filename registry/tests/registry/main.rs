@@ -7,6 +7,7 @@ mod concurrency;
 mod deploying;
 mod folder;
 mod harness;
+mod manifest;
 mod opening;
 mod postgres_schema;
 #[allow(dead_code, reason = "each of the targets that share it uses a part of it")]

@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use wasmway_registry::{Registry, RegistryError, Stores};
+use wasmway_registry::{Migration, Quota, Registry, RegistryError, Stores, migrations};
 
 use crate::harness::TestRegistry;
 
@@ -25,6 +25,41 @@ async fn everything_is_there_after_opening_again() {
     assert!(registry.try_deploy("thief", "one", "[[routes]]\npath = \"/shop\"").await.is_err());
     assert_eq!(registry.rollback("hello", None).await.unwrap().active.version.get(), 1);
     assert_eq!(registry.deploy("other/gone", "one", "").await.function.active.version.get(), 2);
+}
+
+#[tokio::test]
+async fn a_database_of_an_older_program_is_brought_to_the_schema() {
+    let data = tempfile::tempdir().unwrap();
+    let registry = Registry::open(data.path(), &Stores::default()).await.unwrap();
+    crate::harness::deploy(&registry, "hello", "one", "").await.unwrap();
+    let in_use = migrations(data.path(), None, true).await.unwrap_err();
+    assert!(matches!(in_use, RegistryError::InUse(_)), "{in_use:?}");
+    registry.close().await;
+    drop(registry);
+    // As it was before one of the steps.
+    let url = format!("sqlite://{}/registry.db", data.path().display());
+    let database = sqlx::SqlitePool::connect(&url).await.unwrap();
+    for statement in [
+        "DROP INDEX quotas_by_revision",
+        "ALTER TABLE quotas DROP COLUMN revision",
+        "ALTER TABLE quotas DROP COLUMN concurrency",
+        "ALTER TABLE quotas DROP COLUMN requests_per_second",
+        "ALTER TABLE quotas DROP COLUMN cpu_weight",
+        "DELETE FROM _sqlx_migrations WHERE version = 8",
+        "INSERT INTO quotas (namespace, functions) VALUES ('default', 3)",
+    ] {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    }
+    database.close().await;
+    let lacking = |steps: Vec<Migration>| steps.iter().filter(|step| !step.applied).map(|it| it.number).collect();
+    let find = async |take| -> Vec<i64> { lacking(migrations(data.path(), None, take).await.unwrap()) };
+    assert_eq!(find(false).await, [8]);
+    assert_eq!(find(false).await, [8], "looking changes nothing");
+    assert_eq!(find(true).await, [0; 0]);
+    let registry = Registry::open(data.path(), &Stores::default()).await.unwrap();
+    assert_eq!(registry.namespaces().await.unwrap()[0].quota, Quota { functions: Some(3), ..Quota::default() });
+    let nowhere = migrations(&data.path().join("nowhere"), None, true).await.unwrap_err();
+    assert!(matches!(nowhere, RegistryError::NoRegistry(_)), "{nowhere:?}");
 }
 
 #[tokio::test]

@@ -35,7 +35,12 @@ async fn furnished() -> TestRegistry {
     assert!(registry.delete("default/gone").await);
     let token = NewToken { name: "CI".to_owned(), role: Role::Developer, namespace: None, lifetime: None };
     registry.registry.create_token(&token, &author()).await.unwrap();
-    let quota = Quota { functions: Some(7), component_bytes: Some(ByteSize::mib(3)), memory: None };
+    let quota = Quota {
+        functions: Some(7),
+        component_bytes: Some(ByteSize::mib(3)),
+        requests_per_second: Some(9),
+        ..Quota::default()
+    };
     registry.registry.set_quota(&"shop".parse().unwrap(), &quota, &author()).await.unwrap();
     registry
 }

@@ -1,9 +1,10 @@
 //! Several registries on one database, and a database that goes away.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use wasmway_registry::{Registry, RegistryError, Stores};
+use wasmway_registry::{Registry, RegistryError, Stores, migrations};
 
 use crate::harness::{TestRegistry, deploy, parse};
 use crate::postgres_server::Postgres;
@@ -28,6 +29,38 @@ async fn registries_that_start_at_once_migrate_once() {
     for start in starts {
         assert_eq!(start.await.unwrap(), 0);
     }
+}
+
+/// Whoever may change the schema does it beforehand; the servers' user may not, and need not.
+#[tokio::test]
+async fn a_user_who_may_not_change_the_schema_will_do_once_it_is_there() {
+    let server = Postgres::shared();
+    let owner = server.database();
+    let user = owner.replace("user=postgres", "user=wasmway_server");
+    assert_ne!(owner, user);
+    let nowhere = Path::new("/nonexistent");
+    let find = async |url: &str, take| migrations(nowhere, Some(&url.parse().unwrap()), take).await;
+    server.psql(&["-c", "CREATE ROLE wasmway_server LOGIN"]);
+    let stores = Stores { database: Some(user.parse().unwrap()), bucket: None };
+    let dir = tempfile::tempdir().unwrap();
+    let refused = Registry::open(dir.path(), &stores).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::Migration(_)), "{refused:?}");
+
+    let lacking = find(&user, false).await.unwrap();
+    assert!(lacking.len() >= 8 && lacking.iter().all(|step| !step.applied && step.name.is_some()), "{lacking:?}");
+    let there = find(&owner, true).await.unwrap();
+    assert!(there.iter().all(|step| step.applied), "{there:?}");
+    let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO wasmway_server; \
+                  GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO wasmway_server";
+    server.psql(&["-d", &owner, "-c", rights]);
+    let registry = Registry::open(dir.path(), &stores).await.unwrap();
+    deploy(&registry, "hello", "one", "").await.unwrap();
+    assert_eq!(registry.revision().await.unwrap(), 1);
+    registry.close().await;
+
+    server.psql(&["-d", &owner, "-c", "INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), TRUE, '', 0)"]);
+    let newer = find(&user, true).await.unwrap().pop().unwrap();
+    assert_eq!((newer.number, newer.name, newer.applied), (9999, None, true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

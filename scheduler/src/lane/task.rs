@@ -105,7 +105,7 @@ impl Task {
         let Some(running) = guest.as_mut() else {
             return Took { turn: Turn::Ended(Err(Failure::Cancelled)), used: Duration::ZERO, answered: false };
         };
-        running.meter().queued(waited);
+        running.waited(waited);
         let turn = catch_unwind(AssertUnwindSafe(|| running.turn(cx, SLICE)));
         let turn = turn.unwrap_or_else(|_| {
             running.meter().end(Some(Failure::HostPanic));

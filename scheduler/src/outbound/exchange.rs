@@ -7,7 +7,10 @@ use super::{
     permits::Permits,
     upload::{self, Upload},
 };
-use crate::meter::Meter;
+use crate::{
+    meter::Meter,
+    trace::{self, TraceOutbound},
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -20,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -65,6 +68,8 @@ impl Deadlines {
 /// A request that was let out.
 pub(super) struct Exchange {
     pub(super) node: Arc<Outbound>,
+    /// Ends with the answer's body, and before the request that it is a part of: so it stands before the meter.
+    pub(super) trace: Option<Arc<dyn TraceOutbound>>,
     pub(super) meter: Arc<Meter>,
     pub(super) target: Target,
     pub(super) allow_private: bool,
@@ -83,8 +88,13 @@ impl Exchange {
     ) -> Result<Response<WasiBody>, Error> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         *request.uri_mut() = path.parse().map_err(|_| Error::HttpRequestUriInvalid)?;
-        let deadline = self.node.deadlines.exchange;
-        timeout(deadline, self.exchange(request, options)).await.map_err(|_| Error::HttpResponseTimeout)?
+        let (deadline, trace) = (self.node.deadlines.exchange, self.trace.clone());
+        let sent = timeout(deadline, self.exchange(request, options)).await;
+        let sent = sent.unwrap_or(Err(Error::HttpResponseTimeout));
+        if let Some(trace) = trace {
+            trace::tell(&*trace, sent.as_ref().map(Response::status));
+        }
+        sent
     }
 
     async fn exchange(
@@ -185,19 +195,7 @@ struct AnswerBody {
 }
 
 impl AnswerBody {
-    /// Lets the connection rest: all has been read from it.
-    fn let_rest(&mut self) {
-        if let Some((link, Exchange { node, target, kept, .. })) = self.link.take() {
-            kept.put(target, link, &node.kept_connections);
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
                 self.silence = None;
@@ -213,6 +211,26 @@ impl Body for AnswerBody {
                 silence.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)))
             }
         }
+    }
+
+    /// Lets the connection rest: all has been read from it.
+    fn let_rest(&mut self) {
+        if let Some((link, Exchange { node, target, kept, .. })) = self.link.take() {
+            kept.put(target, link, &node.kept_connections);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(self.poll_incoming(cx));
+        if let (Some(Err(error)), Some((_, Exchange { trace: Some(trace), .. }))) = (&frame, &self.link) {
+            trace::tell(&**trace, Err(error));
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -32,6 +32,13 @@ fn answers(answers: Vec<Vec<SocketAddr>>) -> (Box<Resolve>, Arc<AtomicUsize>) {
     (Box::new(resolve), asked)
 }
 
+/// Nobody reads what is said.
+struct Unheard;
+
+impl LogSink for Unheard {
+    fn line(&self, _: OutputStream, _: &str) {}
+}
+
 fn node(resolve: Box<Resolve>) -> Outbound {
     Outbound::with_resolver(CONTROL.parse().unwrap(), resolve).unwrap()
 }
@@ -39,7 +46,7 @@ fn node(resolve: Box<Resolve>) -> Outbound {
 fn outbound(node: Outbound, allow_private: bool) -> RequestOutbound {
     let policy = OutboundPolicy::new("default".into(), Box::new(|_, _, _| true), allow_private);
     let meter = Meter::for_test(Duration::from_secs(10));
-    RequestOutbound::new(Arc::new(node), Arc::new(policy), meter, CameBy::default())
+    RequestOutbound::new(Arc::new(node), Arc::new(policy), meter, CameBy::default(), Arc::new(Unheard))
 }
 
 fn to(url: &str, body: impl Into<Bytes>) -> Request<WasiBody> {
@@ -90,7 +97,7 @@ async fn a_connection_is_used_again_by_its_function_alone() {
         let node = node.clone();
         move || {
             let meter = Meter::for_test(Duration::from_secs(10));
-            RequestOutbound::new(node.clone(), policy.clone(), meter, CameBy::default())
+            RequestOutbound::new(node.clone(), policy.clone(), meter, CameBy::default(), Arc::new(Unheard))
         }
     };
     let (one, another) = (function(), function());
@@ -139,7 +146,7 @@ async fn a_connection_rests_for_a_bounded_time() {
     let node = Arc::new(node(answers(vec![]).0));
     let policy = Arc::new(OutboundPolicy::new("default".into(), Box::new(|_, _, _| true), true));
     let meter = Meter::for_test(Duration::from_secs(10));
-    let outbound = RequestOutbound::new(node.clone(), policy, meter, CameBy::default());
+    let outbound = RequestOutbound::new(node.clone(), policy, meter, CameBy::default(), Arc::new(Unheard));
     let url = format!("http://{address}/");
     assert_eq!(send(&outbound, to(&url, "")).await.unwrap(), "1");
     assert_eq!(node.kept_connections.available_permits(), KEPT_CONNECTIONS - 1);

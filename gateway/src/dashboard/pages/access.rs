@@ -14,7 +14,7 @@ use axum::{
 use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
-use wasmway_registry::NamespaceRecord;
+use wasmway_registry::{NamespaceRecord, Quota, manifest::ByteSize};
 
 /// Entries of the audit log on one page.
 const ENTRIES: u32 = 100;
@@ -32,16 +32,41 @@ fn only_operators(access: &Access) -> Result<(), Problem> {
 struct Namespaces {
     frame: Frame,
     namespaces: Vec<Namespace>,
+    /// Of a namespace that is yet to be.
+    no_quota: QuotaForm,
 }
 
 struct Namespace {
     name: String,
     functions: Bounded,
     components: Bounded,
-    /// As the form has them.
-    most_functions: String,
-    most_components: String,
-    most_memory: String,
+    quota: QuotaForm,
+}
+
+/// A quota as the form has it: what has no bound is empty.
+#[derive(Default)]
+struct QuotaForm {
+    functions: String,
+    components: String,
+    memory: String,
+    concurrency: String,
+    rate: String,
+    cpu_weight: String,
+}
+
+impl From<Quota> for QuotaForm {
+    fn from(quota: Quota) -> Self {
+        let number = |bound: Option<u32>| bound.map(|it| it.to_string()).unwrap_or_default();
+        let size = |bound: Option<ByteSize>| bound.map(|it| it.to_string()).unwrap_or_default();
+        Self {
+            functions: number(quota.functions),
+            components: size(quota.component_bytes),
+            memory: size(quota.memory),
+            concurrency: number(quota.concurrency),
+            rate: number(quota.requests_per_second),
+            cpu_weight: number(quota.cpu_weight),
+        }
+    }
 }
 
 /// What there is of something, and of how much.
@@ -61,14 +86,11 @@ impl Bounded {
 impl From<NamespaceRecord> for Namespace {
     fn from(record: NamespaceRecord) -> Self {
         let NamespaceRecord { name, quota, functions, component_bytes } = record;
-        let form = |bound: Option<String>| bound.unwrap_or_default();
         Self {
             name: name.into(),
             functions: Bounded::of(functions, quota.functions.map(u64::from), units::count),
             components: Bounded::of(component_bytes, quota.component_bytes.map(|it| it.as_u64()), units::bytes),
-            most_functions: form(quota.functions.map(|it| it.to_string())),
-            most_components: form(quota.component_bytes.map(|it| it.to_string())),
-            most_memory: form(quota.memory.map(|it| it.to_string())),
+            quota: quota.into(),
         }
     }
 }
@@ -83,6 +105,7 @@ pub(in crate::dashboard) async fn namespaces(
     page(&Namespaces {
         frame: dashboard.frame("Namespaces", "namespaces", &access),
         namespaces: namespaces.into_iter().map(Namespace::from).collect(),
+        no_quota: QuotaForm::default(),
     })
 }
 

@@ -3,6 +3,7 @@
 use super::{
     super::{Dashboard, Frame, page, units},
     When,
+    fleet::Load,
 };
 use crate::{
     control::{Access, node_is_live},
@@ -38,6 +39,8 @@ struct Row {
     failing: Vec<String>,
     seen: When,
     live: bool,
+    /// Of one that is live, and says so.
+    load: Option<Load>,
 }
 
 /// The page.
@@ -49,6 +52,7 @@ pub(in crate::dashboard) async fn show(
     let revision = registry.revision().await?;
     let row = |node: wasmway_registry::Node| Row {
         live: node_is_live(node.seen_at),
+        load: node.report.load.filter(|_| node_is_live(node.seen_at)).map(Load::from),
         behind: revision.saturating_sub(node.report.revision),
         revision: units::count(node.report.revision),
         name: node.report.name,

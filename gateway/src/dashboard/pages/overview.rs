@@ -2,7 +2,7 @@
 
 use super::{
     super::{Dashboard, Entry, Frame, link, page, sampling, units, visible},
-    When,
+    When, fleet,
 };
 use crate::{control::Access, dashboard::sampling::Summary, problem::Problem};
 use askama::Template;
@@ -54,6 +54,21 @@ impl Tile {
             Self::new("p50", "Latency, p50", units::known(summary.p50_s, units::seconds), "last minute"),
             Self::new("p99", "Latency, p99", units::known(summary.p99_s, units::seconds), "last minute"),
         ]
+    }
+}
+
+/// What a node uses, or several do together.
+impl Tile {
+    pub(in crate::dashboard) fn of_cpu(cores: Option<f64>, note: impl Into<String>) -> Self {
+        Self::new("cpu", "CPU", units::known(cores, units::cores), note)
+    }
+
+    pub(in crate::dashboard) fn of_memory(bytes: Option<f64>, note: impl Into<String>) -> Self {
+        Self::new("memory", "Memory", units::known(bytes, units::resident), note)
+    }
+
+    pub(in crate::dashboard) fn of_slots(used: u64, slots: u64) -> Self {
+        Self::new("slots", "Instances", units::count(used), format!("of {} slots", units::count(slots)))
     }
 }
 
@@ -113,7 +128,7 @@ pub(in crate::dashboard) async fn show(
         frame: dashboard.frame("Overview", "overview", &access),
         functions: functions.len(),
         data_url: dashboard.plane.data_url.clone(),
-        tiles: tiles(&dashboard, functions.len()),
+        tiles: tiles(&dashboard, functions.len()).await?,
         busiest,
         failing,
         changes,
@@ -133,27 +148,23 @@ async fn changes(dashboard: &Dashboard) -> Result<Vec<Change>, Problem> {
 }
 
 /// The numbers at the top, as they are now.
-pub(in crate::dashboard) fn tiles(dashboard: &Dashboard, functions: usize) -> Vec<Tile> {
+pub(in crate::dashboard) async fn tiles(dashboard: &Dashboard, functions: usize) -> Result<Vec<Tile>, Problem> {
     let count = Tile::new("functions", "Functions", units::count(functions as u64), "deployed");
     if dashboard.plane.catalog.is_none() {
-        return vec![count];
+        let nodes = dashboard.plane.registry.nodes().await?;
+        return Ok(fleet::tiles(&nodes).into_iter().chain([count]).collect());
     }
-    let summary = dashboard.sampler.node_summary();
-    let last = dashboard.sampler.node().last().copied().unwrap_or_default();
+    let load = dashboard.sampler.load();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let usage = dashboard.plane.scheduler.usage();
-    let slots: u32 = usage.iter().map(|usage| usage.slots).sum();
-    let used: u32 = usage.iter().map(|usage| usage.used).sum();
     let memory = dashboard.plane.metrics.memory_used().get();
-    let resident = units::known(last.memory_bytes, |bytes| units::bytes(bytes as u64));
     let of_machine =
         if memory > 0.0 { format!("machine at {}", units::percent(memory)) } else { "of this process".to_owned() };
-    let mut tiles = Tile::of_calls(&summary);
+    let mut tiles = Tile::of_calls(&dashboard.sampler.node_summary());
     tiles.extend([
-        Tile::new("cpu", "CPU", units::known(last.cpu, |cpu| format!("{cpu:.2} cores")), format!("of {cores}")),
-        Tile::new("memory", "Memory", resident, of_machine),
-        Tile::new("slots", "Instances", units::count(used.into()), format!("of {} slots", units::count(slots.into()))),
+        Tile::of_cpu(load.cpu, format!("of {cores}")),
+        Tile::of_memory(load.memory_bytes, of_machine),
+        Tile::of_slots(load.slots_used.into(), load.slots.into()),
         count,
     ]);
-    tiles
+    Ok(tiles)
 }
