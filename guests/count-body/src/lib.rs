@@ -8,8 +8,10 @@ struct Function;
 impl Guest for Function {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let (_body, mut from) = respond::request_body(&request);
-        let count = respond::copy(&mut from, &mut std::io::sink()).expect("the body does not break off");
-        respond::text(out, 200, &format!("{count}\n"));
+        // To one that breaks off there is nobody to answer.
+        if let Ok(count) = respond::copy(&mut from, &mut std::io::sink()) {
+            respond::text(out, 200, &format!("{count}\n"));
+        }
     }
 }
 
