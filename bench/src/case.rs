@@ -29,6 +29,8 @@ pub(crate) enum Case {
     Python,
     /// hello of WASI 0.3
     Wasi3,
+    /// hello of WASI 0.3, whose instances serve 128 requests each
+    Wasi3Reused,
 }
 
 /// Bytes of a body that is echoed.
@@ -50,6 +52,7 @@ impl Case {
             Case::Javascript => "javascript",
             Case::Python => "python",
             Case::Wasi3 => "wasi3",
+            Case::Wasi3Reused => "wasi3-reused",
         }
     }
 
@@ -57,7 +60,7 @@ impl Case {
         match self {
             Case::Hello | Case::Json | Case::Echo | Case::Hash => bench.guest(self.name()),
             Case::Stream => bench.guest("echo"),
-            Case::Wasi3 => bench.guest("hello-p3"),
+            Case::Wasi3 | Case::Wasi3Reused => bench.guest("hello-p3"),
             Case::Javascript => bench.example("hello-javascript"),
             Case::Python => bench.example("hello-python"),
         }
@@ -67,6 +70,7 @@ impl Case {
     pub(crate) fn manifest(self) -> &'static str {
         match self {
             Case::Stream => "[limits]\ncpu = \"10s\"\n",
+            Case::Wasi3Reused => "[instances]\nreuse = 128\n",
             _ => "",
         }
     }
@@ -77,7 +81,7 @@ impl Case {
             Case::Echo => Bytes::from(vec![b'x'; ECHO_BYTES]),
             Case::Stream => Bytes::from(vec![b'x'; STREAM_BYTES]),
             Case::Json => order(),
-            Case::Hello | Case::Hash | Case::Javascript | Case::Python | Case::Wasi3 => return to,
+            Case::Hello | Case::Hash | Case::Javascript | Case::Python | Case::Wasi3 | Case::Wasi3Reused => return to,
         };
         Target { body: Some(body), ..to }
     }
@@ -103,7 +107,10 @@ impl Case {
             (Case::Wasi3, Kind::WasmtimeServe) => {
                 program.with("-Sp3").with("-Wcomponent-model-async").with("--max-instance-reuse-count=1")
             }
-            (Case::Wasi3, Kind::WasmtimeServeDefaults) => program.with("-Sp3").with("-Wcomponent-model-async"),
+            (Case::Wasi3Reused, Kind::WasmtimeServe)
+            | (Case::Wasi3 | Case::Wasi3Reused, Kind::WasmtimeServeDefaults) => {
+                program.with("-Sp3").with("-Wcomponent-model-async")
+            }
             // Their runtimes import all of WASI.
             (Case::Javascript | Case::Python, Kind::WasmtimeServe | Kind::WasmtimeServeDefaults) => {
                 program.with("-Scli")

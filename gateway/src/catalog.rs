@@ -251,7 +251,8 @@ impl Catalog {
                 limits(&manifest.limits),
                 manifest.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
                 OutboundPolicy::new(function.namespace.to_string(), Box::new(allow), self.outbound_allow_private),
-            ),
+            )
+            .with_instances_reused_for(manifest.instances.reuse),
             journal,
             created_at: version.created_at,
             metrics: self.metrics.function(function.namespace.as_str(), function.name.as_str()),

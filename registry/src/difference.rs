@@ -29,7 +29,9 @@ pub fn differences(before: Option<&VersionRecord>, imports: &[String], manifest:
     let nothing = Manifest::default();
     let (old_imports, old) = before.map_or((&[][..], &nothing), |before| (&before.imports, &before.manifest));
     let mut found = of_imports(old_imports, imports);
-    let grown = grown_limits(&old.limits, &manifest.limits);
+    let mut grown = grown_limits(&old.limits, &manifest.limits);
+    // Requests that share an instance are kept apart by less.
+    grown.extend((old.instances.reuse < manifest.instances.reuse).then_some("instances.reuse"));
     let (old, new) = (leaves(old), leaves(manifest));
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for key in keys {

@@ -36,6 +36,8 @@ pub struct Manifest {
     pub build: Build,
     /// What one request may use.
     pub limits: Limits,
+    /// How its instances are used.
+    pub instances: Instances,
     /// Environment variables that the function sees.
     pub env: BTreeMap<String, String>,
     /// What the function may reach over the network.
@@ -59,6 +61,21 @@ pub struct Build {
     pub command: Option<String>,
     /// The path of the built component, from the project's folder.
     pub component: Option<String>,
+}
+
+/// How the instances of a function are used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Instances {
+    /// Requests that one instance serves, one after the other, before there is a new one. Of more than one, each finds in
+    /// memory what those before it have left. Default 1; more only for components of WASI 0.3.
+    pub reuse: u32,
+}
+
+impl Default for Instances {
+    fn default() -> Self {
+        Self { reuse: 1 }
+    }
 }
 
 /// What one request, and on one node one function, may use. A node may cap each of them lower.

@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A request body as the guest reads it. Nothing is read from the client that the guest does not ask for.
@@ -26,17 +26,25 @@ pub(crate) struct RequestBody<B> {
     meter: Arc<Meter>,
     /// Of a request that is recorded.
     tap: Option<Tap>,
+    /// By which it is seen that there is a body still.
+    _mark: Option<Arc<()>>,
 }
 
 impl<B: Body> RequestBody<B> {
-    /// The body of `request`, of which the guest gets no more than `limit` bytes.
-    pub(crate) fn of(request: Request<B>, limit: u64, meter: &Arc<Meter>, tape: Option<&Tape>) -> Request<Self> {
+    /// The body of `request`, of which the guest gets no more than `limit` bytes. It holds `mark` as long as it is there.
+    pub(crate) fn of(
+        request: Request<B>,
+        limit: u64,
+        meter: &Arc<Meter>,
+        tape: Option<&Tape>,
+        mark: Option<Arc<()>>,
+    ) -> Request<Self> {
         let (head, inner) = request.into_parts();
         let tap = match tape {
             Some(Tape::Recording(recorder)) => Some(recorder.request(&head, inner.is_end_stream())),
             Some(Tape::Playing(_)) | None => None,
         };
-        Request::from_parts(head, Self { inner, limit, meter: meter.clone(), tap })
+        Request::from_parts(head, Self { inner, limit, meter: meter.clone(), tap, _mark: mark })
     }
 }
 
@@ -93,6 +101,8 @@ struct Streaming {
     body: WasiBody,
     /// Runs the guest, while it is not over. Aborted when the client goes away before the end of the body.
     guest: Option<JoinHandle<()>>,
+    /// Gets to know that the body has come to a good end.
+    ended: Option<oneshot::Sender<()>>,
     meter: Arc<Meter>,
     limit: u64,
     /// Of a request that is recorded.
@@ -105,9 +115,17 @@ impl ResponseBody {
         Self(Kind::Whole(pieces))
     }
 
-    /// `guest` is the task of a guest that is not over.
-    pub(crate) fn streaming(body: WasiBody, guest: Option<JoinHandle<()>>, meter: Arc<Meter>, limit: u64) -> Self {
-        Self(Kind::Streaming(Box::new(Streaming { body, guest, meter, limit, tap: None })))
+    /// A body that goes on.
+    pub(crate) fn streaming(body: WasiBody, meter: Arc<Meter>, limit: u64) -> Self {
+        Self(Kind::Streaming(Box::new(Streaming { body, guest: None, ended: None, meter, limit, tap: None })))
+    }
+
+    /// Is written by a guest that is not over: by that of `task`, which may want to know when the body has `ended`.
+    pub(crate) fn written_by(mut self, task: JoinHandle<()>, ended: Option<oneshot::Sender<()>>) -> Self {
+        if let Kind::Streaming(streaming) = &mut self.0 {
+            (streaming.guest, streaming.ended) = (Some(task), ended);
+        }
+        self
     }
 
     /// Writes down what there is of it, and what comes.
@@ -189,6 +207,10 @@ impl Streaming {
     /// The body has come to a good end. The guest may go on until its deadline with what it has left to do.
     fn complete(&mut self) {
         self.guest = None;
+        if let Some(ended) = self.ended.take() {
+            // Nobody may want to know any more.
+            let _ = ended.send(());
+        }
         self.meter.body_done();
     }
 

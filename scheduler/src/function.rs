@@ -25,6 +25,8 @@ pub struct Function {
     pub(crate) outbound: Arc<OutboundPolicy>,
     pub(crate) share: Share,
     pub(crate) pace: Arc<Pace>,
+    /// Of one whose instances may serve several requests.
+    pub(crate) reuse: Option<Arc<Reuse>>,
     /// For its requests.
     pub(crate) places: Arc<Places>,
 }
@@ -52,7 +54,16 @@ impl Function {
             env: env.into(),
             outbound: Arc::new(outbound),
             pace: Arc::default(),
+            reuse: None,
         }
+    }
+
+    /// Lets each instance serve up to so many requests, one after the other: what one request leaves in memory the next
+    /// one finds. Of WASI 0.2 every request has an instance of its own in any case.
+    #[must_use]
+    pub fn with_instances_reused_for(mut self, requests: u32) -> Self {
+        self.reuse = (requests > 1 && self.world == World::Http03).then(|| Arc::new(Reuse { requests }));
+        self
     }
 
     /// The namespace that it belongs to.
@@ -89,6 +100,13 @@ impl Function {
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
+}
+
+/// That instances of a function may serve several requests. Those that wait for one are known by it.
+#[derive(Debug)]
+pub(crate) struct Reuse {
+    /// As many, at most.
+    pub(crate) requests: u32,
 }
 
 /// Whether the requests of a function end within a slice, as a rule.

@@ -4,11 +4,12 @@ use crate::{
     answer::{Answer, Head},
     fair_queue::Share,
     function::Function,
-    instance::{Running, Turn},
+    instance::{End, Running, Turn},
     lane::{InLane, Lane, SLICE},
     meter::Meter,
     outcome::Failure,
     player::{Player, VirtualTime},
+    spare::Spare,
 };
 use futures::{FutureExt, future::Either};
 use std::{
@@ -31,6 +32,9 @@ pub(crate) struct Guest {
     deadline: Instant,
     timer: Option<Timer>,
     meter: Arc<Meter>,
+    /// Its instance may be left at the end, in `spare`.
+    leaves_spare: bool,
+    spare: Option<Box<Spare>>,
     /// Of a recorded request that is played, which runs in one piece.
     time: Option<Arc<VirtualTime>>,
 }
@@ -50,12 +54,14 @@ impl Guest {
     /// A guest that has not run yet. It gets to run when it is polled.
     pub(crate) fn new(running: Running, function: &Function, lane: Arc<Lane>, player: Option<&Player>) -> Self {
         let (meter, answer) = (running.meter().clone(), running.answer().clone());
+        let leaves_spare = running.may_leave_a_spare();
         let timeout = function.limits.timeout;
         let deadline = Instant::from_std(meter.started() + timeout);
         let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
         let time = player.map(|player| player.time().clone());
         time.iter().for_each(|time| time.set_running(true));
-        Self { stage, answer, lane, share: function.share.clone(), timeout, deadline, timer: None, meter, time }
+        let share = function.share.clone();
+        Self { stage, answer, lane, share, timeout, deadline, timer: None, meter, leaves_spare, spare: None, time }
     }
 
     /// CPU time that it may take here.
@@ -88,7 +94,18 @@ impl Guest {
         self.answer.take()
     }
 
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    /// True when its instance may be left at the end.
+    pub(crate) fn may_leave_a_spare(&self) -> bool {
+        self.leaves_spare
+    }
+
+    /// The instance that is left of a guest that is over, if it may serve another request. It must not before the answer has
+    /// come to its end: a guest may have left it open, and only the end of the instance closes it then.
+    pub(crate) fn take_spare(&mut self) -> Option<Box<Spare>> {
+        self.spare.take()
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let slice = self.slice();
         match &mut self.stage {
             Stage::Over => return Poll::Pending,
@@ -112,9 +129,9 @@ impl Future for Guest {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Poll::Ready(result) = this.advance(cx) {
+        if let Poll::Ready(end) = this.advance(cx) {
             this.stage = Stage::Over;
-            return Poll::Ready(result);
+            return Poll::Ready(end.map(|spare| this.spare = spare));
         }
         if matches!(this.stage, Stage::Over) {
             return Poll::Pending;

@@ -27,11 +27,18 @@ use wasmtime_wasi_io::{IoView, bindings::wasi::io::poll};
 pub(crate) struct Host {
     around: Surroundings,
     /// Made of `around` when the guest asks for any of it. Many never do.
-    wasi: Option<WasiCtx>,
+    wasi: Option<Wasi>,
     http: WasiHttpCtx,
     table: ResourceTable,
     hooks: Hooks,
     pub(crate) limiter: MemoryLimiter,
+}
+
+/// WASI as a guest sees it.
+struct Wasi {
+    ctx: WasiCtx,
+    /// What it prints to.
+    outputs: [GuestOutput; 2],
 }
 
 /// What a guest can find of the world, beside HTTP.
@@ -43,19 +50,23 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn wasi(&self) -> WasiCtx {
+    fn wasi(&self) -> Wasi {
+        let outputs =
+            [OutputStream::Stdout, OutputStream::Stderr].map(|stream| GuestOutput::new(stream, self.logs.clone()));
         let mut wasi = WasiCtx::builder();
         if let Some(tape) = &self.tape {
             tape.put_into(&mut wasi);
         }
-        wasi.envs(&self.env)
-            .stdout(GuestOutput::new(OutputStream::Stdout, self.logs.clone()))
-            .stderr(GuestOutput::new(OutputStream::Stderr, self.logs.clone()))
+        let ctx = wasi
+            .envs(&self.env)
+            .stdout(outputs[0].clone())
+            .stderr(outputs[1].clone())
             .max_random_size(RANDOM_BYTES)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .build()
+            .build();
+        Wasi { ctx, outputs }
     }
 }
 
@@ -65,12 +76,27 @@ impl Host {
         http.set_field_size_limit(FIELDS_BYTES);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HOST_RESOURCES);
-        let hooks = Hooks { outbound, tape: around.tape.clone() };
+        let hooks = Hooks { outbound: Some(outbound), tape: around.tape.clone() };
         Self { around, wasi: None, http, table, hooks, limiter }
     }
 
     pub(crate) fn meter(&self) -> &Meter {
         self.limiter.meter()
+    }
+
+    /// From here on the instance works for another request of its function; without `outbound` for none, until it gets one.
+    pub(crate) fn work_for(&mut self, logs: Arc<dyn LogSink>, outbound: Option<RequestOutbound>, meter: Arc<Meter>) {
+        for output in self.wasi.iter().flat_map(|wasi| &wasi.outputs) {
+            output.hand_over(logs.clone());
+        }
+        self.around.logs = logs;
+        self.hooks.outbound = outbound;
+        self.limiter.work_for(meter);
+    }
+
+    /// True when the request has requests to others under way.
+    pub(crate) fn is_calling(&self) -> bool {
+        self.hooks.outbound.as_ref().is_some_and(RequestOutbound::is_busy)
     }
 
     /// Of a request that is recorded or played.
@@ -81,7 +107,7 @@ impl Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let ctx = self.wasi.get_or_insert_with(|| self.around.wasi());
+        let ctx = &mut self.wasi.get_or_insert_with(|| self.around.wasi()).ctx;
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
@@ -100,7 +126,8 @@ impl WasiHttpView for Host {
 }
 
 struct Hooks {
-    outbound: RequestOutbound,
+    /// Of the request that the instance works for.
+    outbound: Option<RequestOutbound>,
     tape: Option<Tape>,
 }
 
@@ -126,11 +153,14 @@ impl WasiHttpHooks for Hooks {
         _response_processed: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
     ) -> Box<dyn Future<Output = SentRequest> + Send> {
         let options = options.unwrap_or_default();
+        let Some(outbound) = &self.outbound else {
+            return Box::new(async { Err(wasmtime_wasi_http::Error::ConnectionTerminated) });
+        };
         match &self.tape {
-            None => Box::new(self.outbound.send(request, options)),
+            None => Box::new(outbound.send(request, options)),
             Some(Tape::Recording(recorder)) => {
                 let (request, sent) = recorder.outbound(request);
-                Box::new(sent.result(self.outbound.send(request, options)))
+                Box::new(sent.result(outbound.send(request, options)))
             }
             Some(Tape::Playing(player)) => {
                 let answer = player.clone().outbound(request);

@@ -14,6 +14,7 @@ use crate::{
     outcome::Failure,
     places::Place,
     program::Program,
+    spare::{Again, Seat, Spare, Spares},
     stdio::LogSink,
     tape::Tape,
     trace::Step,
@@ -37,7 +38,10 @@ use wasmtime_wasi_http::{
     WasiHttpView,
     handler::ProxyPre,
     p2::bindings::{ProxyPre as ProxyPre02, http::types::Scheme},
-    p3::{self, bindings::ServicePre as ProxyPre03},
+    p3::{
+        self,
+        bindings::{Service, ServicePre as ProxyPre03},
+    },
 };
 
 type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -45,8 +49,8 @@ type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// A guest that is over. With the store ends what the guest was writing, and ends well as it seems: so the store is
 /// kept until it is known how the guest ended.
 struct Ended {
-    /// An outer error is a panic of the host.
-    result: thread::Result<wasmtime::Result<()>>,
+    /// An outer error is a panic of the host. Of WASI 0.3 there is what would serve another request.
+    result: thread::Result<wasmtime::Result<Option<Service>>>,
     store: Store<Host>,
 }
 
@@ -57,7 +61,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) tape: Option<Tape>,
-    pub(crate) places: [Place; 4],
+    pub(crate) places: [Place; 3],
+    pub(crate) seat: Seat,
+    /// Where its instance may wait for another request.
+    pub(crate) spares: &'a Arc<Spares>,
     pub(crate) clock: ClockGuard,
 }
 
@@ -67,25 +74,48 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, logs, meter, tape, places, clock } = setup;
+    let Setup { function, outbound, logs, meter, tape, places, seat, spares, clock } = setup;
     let limits = &function.limits;
-    let limiter = MemoryLimiter::new(limits.memory, meter.clone());
-    let request = RequestBody::of(request, limits.request_body, &meter, tape.as_ref());
-    let host = Host::new(Surroundings { env: function.env.clone(), logs, tape }, outbound, limiter);
+    let (used, slot) = match seat {
+        Seat::Fresh(slot) => (None, slot),
+        Seat::Spare(spare) => {
+            let Spare { store, slot, service, served, .. } = *spare;
+            (Some((store, service, served)), slot)
+        }
+    };
+    let again = function.reuse.as_ref().filter(|_| tape.is_none()).map(|reuse| Again {
+        reuse: reuse.clone(),
+        home: Arc::downgrade(spares),
+        served: used.as_ref().map_or(0, |(_, _, served)| *served) + 1,
+        body: Arc::default(),
+    });
+    let mark = again.as_ref().map(|again| again.body.clone());
+    let request = RequestBody::of(request, limits.request_body, &meter, tape.as_ref(), mark);
     let answer = Arc::new(Answer::default());
     let given = answer.clone();
-    let future: GuestFuture = match &program.pre {
-        ProxyPre::P2(pre) => {
-            let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
+    let fresh = |engine: &wasmtime::Engine, logs, outbound| {
+        let limiter = MemoryLimiter::new(limits.memory, meter.clone());
+        store(engine, Host::new(Surroundings { env: function.env.clone(), logs, tape }, outbound, limiter))
+    };
+    let future: GuestFuture = match (&program.pre, used) {
+        (ProxyPre::P2(pre), _) => {
+            let (pre, mut store) = (pre.clone(), fresh(pre.engine(), logs, outbound));
             Box::pin(async move {
                 let run = run_02(&pre, &mut store, request, given);
                 Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
             })
         }
-        ProxyPre::P3(pre) => {
-            let (pre, mut store) = (pre.clone(), store(pre.engine(), host, &meter));
+        (ProxyPre::P3(pre), used) => {
+            let (callee, mut store) = match used {
+                None => (Callee::Fresh(pre.clone()), fresh(pre.engine(), logs, outbound)),
+                Some((mut store, service, _)) => {
+                    store.data_mut().work_for(logs, Some(outbound), meter.clone());
+                    store.set_epoch_deadline(1);
+                    (Callee::Used(service), store)
+                }
+            };
             Box::pin(async move {
-                let run = run_03(&pre, &mut store, request, given);
+                let run = run_03(callee, &mut store, request, given);
                 Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
             })
         }
@@ -99,12 +129,14 @@ where
         is_long: false,
         was_in_lane: false,
         turns_since_answer: 0,
+        slot: Some(slot),
+        again,
         _held: (places, clock),
     }
 }
 
 /// A store with every limit set, before any code of the guest runs: a start function can attack too.
-fn store(engine: &wasmtime::Engine, host: Host, meter: &Arc<Meter>) -> Store<Host> {
+fn store(engine: &wasmtime::Engine, host: Host) -> Store<Host> {
     let mut store = Store::new(engine, host);
     store.limiter(|host| &mut host.limiter);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
@@ -113,8 +145,7 @@ fn store(engine: &wasmtime::Engine, host: Host, meter: &Arc<Meter>) -> Store<Hos
         table.set_max_capacity(HOST_RESOURCES);
     }
     store.set_epoch_deadline(1);
-    let meter = meter.clone();
-    store.epoch_deadline_callback(move |_: StoreContextMut<'_, Host>| Ok(on_tick(&meter)?));
+    store.epoch_deadline_callback(|store: StoreContextMut<'_, Host>| Ok(on_tick(store.data().meter())?));
     store
 }
 
@@ -160,7 +191,7 @@ async fn run_02<B>(
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
-) -> wasmtime::Result<()>
+) -> wasmtime::Result<Option<Service>>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
@@ -173,23 +204,35 @@ where
     let began = store.data().meter().step_begins();
     let proxy = pre.instantiate_async(&mut *store).await;
     store.data().meter().step_ended(Step::Instantiate, began);
-    proxy?.wasi_http_incoming_handler().call_handle(store, request, out).await
+    proxy?.wasi_http_incoming_handler().call_handle(store, request, out).await?;
+    Ok(None)
+}
+
+/// What is called, of WASI 0.3.
+enum Callee {
+    Fresh(ProxyPre03<Host>),
+    Used(Service),
 }
 
 async fn run_03<B>(
-    pre: &ProxyPre03<Host>,
+    callee: Callee,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
-) -> wasmtime::Result<()>
+) -> wasmtime::Result<Option<Service>>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let began = store.data().meter().step_begins();
-    let service = pre.instantiate_async(&mut *store).await;
-    store.data().meter().step_ended(Step::Instantiate, began);
-    let service = service?;
+    let service = match callee {
+        Callee::Used(service) => service,
+        Callee::Fresh(pre) => {
+            let began = store.data().meter().step_begins();
+            let service = pre.instantiate_async(&mut *store).await;
+            store.data().meter().step_ended(Step::Instantiate, began);
+            service?
+        }
+    };
     let call = async move |accessor: &wasmtime::component::Accessor<Host>| {
         let (request, sent) = accessor.with(|mut store| {
             let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
@@ -203,7 +246,7 @@ where
         answer.give(head);
         // The guest may still be writing the body, in tasks of its own.
         poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-        Ok(())
+        Ok(Some(service))
     };
     store.run_concurrent(call).await?
 }
@@ -221,8 +264,11 @@ pub(crate) struct Running {
     was_in_lane: bool,
     /// Turns that were cut short since it gave its answer.
     turns_since_answer: u32,
-    /// Until the guest is gone.
-    _held: ([Place; 4], ClockGuard),
+    /// Its place in the pool, until the guest is gone.
+    slot: Option<Place>,
+    again: Option<Again>,
+    /// Until the request is over.
+    _held: ([Place; 3], ClockGuard),
 }
 
 /// Turns that a guest which goes on computing after its answer may take before the answer is sent without its end.
@@ -234,9 +280,12 @@ pub(crate) enum Turn {
     Waiting,
     /// Its slice is spent, and it would go on.
     Preempted,
-    /// It is over. Its place is free when the [`Running`] is dropped.
-    Ended(Result<(), Failure>),
+    /// It is over. Its places are free when the [`Running`] is dropped.
+    Ended(End),
 }
+
+/// How a guest ended. After a good end its instance may be left, to serve another request.
+pub(crate) type End = Result<Option<Box<Spare>>, Failure>;
 
 impl Running {
     /// Lets the guest run for about `slice` of CPU time.
@@ -269,22 +318,37 @@ impl Running {
 
     /// Ends the guest, in this order: say why, then let go of it. A body that it was writing ends with it, and must
     /// know by then that the end is not a good one.
-    fn end(&self, Ended { result, store }: Ended) -> Result<(), Failure> {
+    fn end(&mut self, Ended { result, store }: Ended) -> End {
         let result = match result {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => classify(&error, &self.meter, &self.limits),
+            Ok(Ok(service)) => Ok(service),
+            Ok(Err(error)) => classify(&error, &self.meter, &self.limits).map(|()| None),
             Err(_) => Err(Failure::HostPanic),
         };
         match &result {
-            Ok(()) => self.meter.guest_done(),
+            Ok(_) => self.meter.guest_done(),
             Err(failure) => self.meter.end(Some(failure.clone())),
         }
         if !self.is_long {
             self.pace.short();
         }
-        // Before its places: who has a place must find a slot.
-        drop(store);
-        result
+        // Unless it is kept it is dropped here, before its place: who has a place must find a slot.
+        result.map(|service| self.spare(store, service?))
+    }
+
+    /// The instance, if it may serve another request: with nothing left in it of the one that it has served, which would
+    /// otherwise not be over for its client and for those who count.
+    fn spare(&mut self, store: Store<Host>, service: Service) -> Option<Box<Spare>> {
+        let Again { reuse, home, served, body } = self.again.take()?;
+        let is_over = Arc::strong_count(&body) == 1 && !store.data().is_calling();
+        if served >= reuse.requests || !is_over {
+            return None;
+        }
+        Some(Spare::new(store, self.slot.take()?, service, served, (reuse, home)))
+    }
+
+    /// True when its instance may be left at the end.
+    pub(crate) fn may_leave_a_spare(&self) -> bool {
+        self.again.is_some()
     }
 
     /// Says that it stood in the lane's queue for so long, and has its turn now.

@@ -37,6 +37,7 @@ mod rate;
 mod recorder;
 mod response;
 mod scheduler;
+mod spare;
 mod stdio;
 mod tape;
 mod tenant;

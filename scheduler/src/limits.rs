@@ -63,6 +63,17 @@ impl MemoryLimiter {
         &self.meter
     }
 
+    /// Bytes that there are.
+    pub(crate) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// From here on another request has the memory.
+    pub(crate) fn work_for(&mut self, meter: Arc<Meter>) {
+        meter.memory_peak(self.used);
+        self.meter = meter;
+    }
+
     /// Allows a change from `current` to `desired` bytes when the sum stays within the limit.
     fn allow(&mut self, current: u64, desired: u64) -> bool {
         let sum = self.used.saturating_add(desired.saturating_sub(current));

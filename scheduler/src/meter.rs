@@ -10,7 +10,7 @@ use crate::{
 use cpu_time::ThreadTime;
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, LazyLock, Mutex, OnceLock,
         atomic::{
             AtomicBool, AtomicU8, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -141,6 +141,12 @@ impl Meter {
             on_end: Mutex::new(Some(Box::new(on_end))),
             trace,
         })
+    }
+
+    /// Of an instance between two requests, which may do nothing.
+    pub(crate) fn of_nobody() -> Arc<Self> {
+        static OF_NOBODY: LazyLock<Arc<Meter>> = LazyLock::new(|| Meter::new(Duration::ZERO, None, |_| {}));
+        OF_NOBODY.clone()
     }
 
     #[cfg(test)]

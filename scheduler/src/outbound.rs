@@ -132,6 +132,11 @@ impl RequestOutbound {
         Self { node, policy, meter, permits, came_by, logs, has_refused }
     }
 
+    /// True when there are requests whose answers are not read to their ends.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.permits.are_taken()
+    }
+
     /// Sends one request; the answer's body goes on being read from the connection.
     pub(crate) fn send(
         &self,

@@ -1,17 +1,23 @@
 //! How a response leaves: in one piece when the guest is over, as it comes when it is not.
 
-use crate::{body::ResponseBody, guest::Guest, limits::Limits, meter::Meter, outcome::Failure};
+use crate::{body::ResponseBody, guest::Guest, limits::Limits, meter::Meter, outcome::Failure, spare::Spare};
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{Response, header};
 use http_body::Body;
 use http_body_util::BodyExt;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::timeout};
 use wasmtime_wasi_http::WasiBody;
 
-/// The response of a guest that is over: what it wrote is all here, and goes out in one piece.
+/// How long the instance of a guest that is over is kept for the end of its answer, if it may serve another request.
+const ANSWER_ENDS: Duration = Duration::from_millis(100);
+
+/// The response of a guest that is over: what it wrote is all here, and goes out in one piece. `spare` is what is left of
+/// the guest.
 pub(crate) fn drained(
     response: Response<WasiBody>,
+    mut spare: Option<Box<Spare>>,
     meter: &Arc<Meter>,
     limits: &Limits,
 ) -> Result<Response<ResponseBody>, Failure> {
@@ -31,6 +37,8 @@ pub(crate) fn drained(
             },
             Some(None) => break,
             Some(Some(Err(error))) => return Err(Failure::ErrorCode(error.to_string())),
+            // It may have left it open, which the end of its instance closes.
+            None if spare.take().is_some() => {}
             // A body that the guest passed through from elsewhere goes on without it.
             None => return Ok(passed_on(head, pieces, body, meter, limits)),
         }
@@ -39,6 +47,9 @@ pub(crate) fn drained(
         return Err(Failure::ResponseTooLarge { limit: limits.response_body });
     }
     meter.body_done();
+    if let Some(spare) = spare {
+        spare.rest();
+    }
     Ok(Response::from_parts(head, ResponseBody::whole(pieces)))
 }
 
@@ -53,22 +64,28 @@ fn passed_on(
     let first = futures::stream::iter(first.into_iter().map(|piece| Ok(http_body::Frame::data(piece))));
     let rest = futures::StreamExt::chain(first, http_body_util::BodyStream::new(rest));
     let body = http_body_util::StreamBody::new(rest).boxed_unsync();
-    Response::from_parts(head, ResponseBody::streaming(body, None, meter.clone(), limits.response_body))
+    Response::from_parts(head, ResponseBody::streaming(body, meter.clone(), limits.response_body))
 }
 
 /// The response of a guest that goes on: it runs in a task of its own while its body is sent, so that
 /// its deadline holds also when nobody reads.
 pub(crate) fn streamed(
     response: Response<WasiBody>,
-    guest: Guest,
+    mut guest: Guest,
     meter: &Arc<Meter>,
     limits: &Limits,
 ) -> Response<ResponseBody> {
+    let (ended, body_ended) = guest.may_leave_a_spare().then(oneshot::channel).unzip();
     let task = tokio::spawn(async move {
         // How it ended is on the meter, which outlives it.
-        let _ = guest.await;
+        let _ = (&mut guest).await;
+        if let (Some(spare), Some(body_ended)) = (guest.take_spare(), body_ended)
+            && let Ok(Ok(())) = timeout(ANSWER_ENDS, body_ended).await
+        {
+            spare.rest();
+        }
     });
-    response.map(|body| ResponseBody::streaming(body, Some(task), meter.clone(), limits.response_body))
+    response.map(|body| ResponseBody::streaming(body, meter.clone(), limits.response_body).written_by(task, ended))
 }
 
 /// The answer to HEAD. The body is read to its end and thrown away, so that the guest that writes it

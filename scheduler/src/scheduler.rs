@@ -20,6 +20,7 @@ use crate::{
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
     recorder::Recorder,
     response::{drained, streamed, without_body},
+    spare::{Seat, Spares},
     stdio::LogSink,
     tape::Tape,
     trace::Trace,
@@ -152,7 +153,11 @@ pub struct Scheduler {
     outbound: Arc<Outbound>,
     node: Arc<Places>,
     slots: [Arc<Places>; 2],
+    spares: Arc<Spares>,
 }
+
+/// Of all slots, the part that instances may take which wait for another request.
+const SPARE_SHARE: u32 = 4;
 
 impl Scheduler {
     /// Sets up the engines and reserves their pools (address space, not memory).
@@ -178,6 +183,7 @@ impl Scheduler {
             outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
             node: Places::new(config.max_requests),
             slots: [Places::new(config.max_instances), Places::new(config.max_instances)],
+            spares: Spares::new(config.max_instances / SPARE_SHARE, config.idle_memory),
         })
     }
 
@@ -278,7 +284,7 @@ impl Scheduler {
         if announced_length(request.headers()) > limits.request_body {
             return Err(Failure::RequestTooLarge { limit: limits.request_body });
         }
-        let places = self.admit(function, meter)?;
+        let (places, seat) = self.admit(function, tape.is_some(), meter)?;
         let program = self.programs.get(function.digest, function.world, &function.artifact, meter).await;
         let program = program.map_err(|error| Failure::Unloadable(error.to_string()))?;
         let head_only = request.method() == Method::HEAD;
@@ -290,13 +296,19 @@ impl Scheduler {
             meter: meter.clone(),
             tape: tape.clone(),
             places,
+            seat,
+            spares: &self.spares,
             clock: self.clock.run(),
         };
         let player = tape.as_ref().and_then(Tape::player);
         let running = instance::start(&program, setup, request);
         let mut guest = Guest::new(running, function, self.lane.clone(), player);
         let (response, done) = first_answer(&mut guest, meter, limits).await?;
-        let response = if done { drained(response, meter, limits)? } else { streamed(response, guest, meter, limits) };
+        let response = if done {
+            drained(response, guest.take_spare(), meter, limits)?
+        } else {
+            streamed(response, guest, meter, limits)
+        };
         let response =
             if let Some(Tape::Recording(recorder)) = &tape { recorded(response, recorder) } else { response };
         meter.answered(response.status());
@@ -304,15 +316,30 @@ impl Scheduler {
     }
 
     /// Takes every place that a request needs, before any work is done for it.
-    fn admit(&self, function: &Function, meter: &Meter) -> Result<[Place; 4], Failure> {
+    fn admit(&self, function: &Function, is_taped: bool, meter: &Meter) -> Result<([Place; 3], Seat), Failure> {
         let busy = Failure::FunctionBusy { limit: function.limits.concurrency };
         let tenant = &function.share.tenant;
         let own = function.places.take().ok_or(busy)?;
         let of_namespace = tenant.enter()?;
         let of_node = self.node.take().ok_or(Failure::NodeBusy)?;
-        let slot = self.slots(function.world).take().ok_or(Failure::NodeBusy)?;
-        tenant.count(meter.started())?;
-        Ok([own, of_namespace, of_node, slot])
+        let reuse = function.reuse.as_ref().filter(|_| !is_taped);
+        let seat = match reuse.and_then(|reuse| self.spares.take(reuse)) {
+            Some(spare) => Seat::Spare(spare),
+            None => Seat::Fresh(self.slot(function.world).ok_or(Failure::NodeBusy)?),
+        };
+        match (tenant.count(meter.started()), seat) {
+            (Ok(()), seat) => Ok(([own, of_namespace, of_node], seat)),
+            (Err(failure), seat) => {
+                seat.give_back();
+                Err(failure)
+            }
+        }
+    }
+
+    /// A slot of the pool: if need be that of an instance which only waits for another request.
+    fn slot(&self, world: World) -> Option<Place> {
+        let slots = self.slots(world);
+        slots.take().or_else(|| if world == World::Http03 && self.spares.evict() { slots.take() } else { None })
     }
 }
 

@@ -39,6 +39,13 @@ pub trait LogSink: Send + Sync {
     fn line(&self, stream: OutputStream, text: &str);
 }
 
+/// Where the output goes of an instance that has no request.
+pub(crate) struct Unheard;
+
+impl LogSink for Unheard {
+    fn line(&self, _: OutputStream, _: &str) {}
+}
+
 /// Bytes of one stream of one request that are passed on as they come.
 const HEAD_BYTES: usize = 32 << 10;
 /// Bytes at the end of a stream that are passed on after a cut.
@@ -53,8 +60,14 @@ pub(crate) struct GuestOutput(Arc<Mutex<Lines>>);
 
 impl GuestOutput {
     pub(crate) fn new(stream: OutputStream, sink: Arc<dyn LogSink>) -> Self {
-        let lines = Lines { stream, sink, line: Vec::new(), head_left: HEAD_BYTES, tail: Vec::new(), dropped: 0 };
-        Self(Arc::new(Mutex::new(lines)))
+        Self(Arc::new(Mutex::new(Lines::new(stream, sink))))
+    }
+
+    /// What comes from here on is another request's; what there was is passed on.
+    pub(crate) fn hand_over(&self, sink: Arc<dyn LogSink>) {
+        if let Ok(mut lines) = self.0.lock() {
+            *lines = Lines::new(lines.stream, sink);
+        }
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -77,6 +90,10 @@ struct Lines {
 }
 
 impl Lines {
+    fn new(stream: OutputStream, sink: Arc<dyn LogSink>) -> Self {
+        Self { stream, sink, line: Vec::new(), head_left: HEAD_BYTES, tail: Vec::new(), dropped: 0 }
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         let (head, rest) = bytes.split_at(bytes.len().min(self.head_left));
         self.head_left -= head.len();

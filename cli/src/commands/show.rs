@@ -36,6 +36,7 @@ pub(crate) async fn run(arguments: Show, globals: &Globals) -> Result<(), Failur
         ("world", function.world),
         ("imports", function.imports.join("\n")),
         ("limits", key_values(&function.manifest["limits"])),
+        ("instances", key_values(&function.manifest["instances"])),
         ("env", key_values(&function.manifest["env"])),
         ("outbound", items(&function.manifest["outbound"]["allow"])),
         ("routes", routes(&function.manifest["routes"])),

@@ -38,6 +38,7 @@ mod prometheus;
 mod record_replay;
 mod recording;
 mod refusals;
+mod reuse;
 mod sdk;
 mod shutdown;
 mod streaming;

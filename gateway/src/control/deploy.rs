@@ -183,6 +183,12 @@ pub(super) async fn prepare(
     }
     let summary = known.or(prepared.summary);
     let summary = summary.ok_or_else(|| Problem::internal("a prepared component has no summary"))?;
+    if manifest.instances.reuse > 1 && summary.world != World::Http03 {
+        return Err(over_limits(format!(
+            "instances.reuse: an instance serves more than one request only where that is a part of the world, which is since              WASI 0.3; this component exports {}. Remove it, or build for `wasi:http/handler@0.3.x`",
+            summary.export
+        )));
+    }
     Ok(Checked { summary, compiled_in: prepared.compiled_in })
 }
 

@@ -11,6 +11,7 @@ const CPU: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 const CPU_WEIGHT: RangeInclusive<u32> = 1..=10_000;
 const CONCURRENCY: RangeInclusive<u32> = 1..=10_000;
+const REUSE: RangeInclusive<u32> = 1..=10_000;
 const BODY: RangeInclusive<ByteSize> = ByteSize::bytes(0)..=ByteSize::gib(16);
 
 const ENV_ENTRIES_MAX: usize = 128;
@@ -23,6 +24,8 @@ impl Manifest {
     /// Checks every value against what any node grants. Deserializing does not: see [`Manifest`].
     pub fn check(&self) -> Result<(), ManifestError> {
         self.limits.check()?;
+        let requests = "number of requests for one instance a function";
+        within("instances.reuse", &self.instances.reuse, &REUSE, requests, u32::to_string)?;
         self.check_env()?;
         at_most("outbound.allow", self.outbound.allow.len(), ALLOWED_ORIGINS_MAX, "origins")?;
         at_most("routes", self.routes.len(), ROUTES_MAX, "routes")?;

@@ -58,7 +58,7 @@ impl Manifest {
 /// The error of a value that has the wrong form.
 fn misread(text: &str, field: &str, error: &toml::de::Error) -> ManifestError {
     let mut message = at_line(text, error);
-    if field == "limits.concurrency" || field == "limits.cpu_weight" {
+    if matches!(field, "limits.concurrency" | "limits.cpu_weight" | "instances.reuse") {
         message.push_str("; write a whole number such as 100");
     } else if error.message().starts_with("invalid type") && is_quantity(field) {
         message.push_str("; write it in quotes and with its unit, such as ");

@@ -110,6 +110,10 @@ fn a_value_out_of_range_is_refused_with_field_limit_and_fix() {
             "limits.concurrency: 0 is under the smallest number of requests at once a function may ask for (1); raise it",
         ),
         (
+            "[instances]\nreuse = 0",
+            "instances.reuse: 0 is under the smallest number of requests for one instance a function may ask for (1); raise it",
+        ),
+        (
             "[limits]\nresponse_body = \"17GiB\"",
             "limits.response_body: \"17GiB\" is over the largest body an answer may ask for (16GiB); lower it",
         ),
@@ -131,12 +135,12 @@ fn an_unknown_field_is_refused_with_the_fields_there_are() {
         (
             "naem = \"x\"",
             "naem: there is no such field; remove it, or use one of \
-             build, debug, env, limits, name, outbound, preview, routes, server_timing",
+             build, debug, env, instances, limits, name, outbound, preview, routes, server_timing",
         ),
         (
             "\"\" = 1",
             "\"\": there is no such field; remove it, or use one of \
-             build, debug, env, limits, name, outbound, preview, routes, server_timing",
+             build, debug, env, instances, limits, name, outbound, preview, routes, server_timing",
         ),
         ("[build]\n\"a.b\" = 1", "build.\"a.b\": there is no such field; remove it, or use one of command, component"),
         (

@@ -3,7 +3,7 @@
 use super::{SLICE, Shared, lock};
 use crate::{
     fair_queue::Ticket,
-    instance::{Running, Turn},
+    instance::{End, Running, Turn},
     outcome::Failure,
 };
 use futures::task::AtomicWaker;
@@ -47,7 +47,7 @@ pub(super) struct Task {
     ticket: Mutex<Option<Ticket>>,
     /// Nobody waits for it any more.
     left: AtomicBool,
-    result: Mutex<Option<Result<(), Failure>>>,
+    result: Mutex<Option<End>>,
     /// Who waits for it.
     waiter: AtomicWaker,
 }
@@ -164,7 +164,7 @@ impl InLane {
         Self { task }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.task.waiter.register(cx.waker());
         lock(&self.task.result).take().map_or(Poll::Pending, Poll::Ready)
     }

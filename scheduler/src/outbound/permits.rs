@@ -32,6 +32,12 @@ impl Default for RequestPermits {
     }
 }
 
+impl RequestPermits {
+    pub(super) fn are_taken(&self) -> bool {
+        self.0.available_permits() < OPEN_REQUESTS
+    }
+}
+
 /// A place in every count, held until the last byte of the answer.
 pub(super) struct Permits {
     _request: OwnedSemaphorePermit,

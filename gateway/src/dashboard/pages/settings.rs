@@ -8,7 +8,10 @@ use crate::{control::Access, problem::Problem};
 use askama::Template;
 use axum::{Extension, extract::State, response::Response};
 use std::sync::Arc;
-use wasmway_registry::{Manifest, VersionRecord, differences, manifest::Limits};
+use wasmway_registry::{
+    Manifest, VersionRecord, differences,
+    manifest::{Instances, Limits},
+};
 
 #[derive(Template)]
 #[template(path = "settings.html")]
@@ -44,6 +47,7 @@ pub(in crate::dashboard) async fn show(
     let facts = vec![
         ("Handler", world),
         ("Component", format!("{}, {digest}", units::bytes(size))),
+        ("Instances", instances(&manifest.instances)),
         ("Errors", yes(manifest.debug, "told to clients in full (debug)", "told to clients by their kind alone")),
         ("Server-Timing", yes(manifest.server_timing, "sent to clients", "not sent")),
     ];
@@ -58,6 +62,13 @@ pub(in crate::dashboard) async fn show(
         facts,
         head,
     })
+}
+
+fn instances(instances: &Instances) -> String {
+    match instances.reuse {
+        1 => "a fresh one for each request".to_owned(),
+        requests => format!("shared by up to {} requests, one after the other", units::count(requests.into())),
+    }
 }
 
 fn limits(limits: &Limits) -> Vec<(&'static str, String)> {

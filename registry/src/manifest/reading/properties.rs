@@ -43,6 +43,8 @@ const KEYS: &[&str] = &[
     "timeout",
     "cpu_weight",
     "concurrency",
+    "instances",
+    "reuse",
     "request_body",
     "response_body",
     "allow",
