@@ -1,5 +1,7 @@
 //! One process, put together of the parts that its role asks for, and their end.
 
+mod run_file;
+
 use crate::{
     access_log::AccessLog,
     acme::Acme,
@@ -27,24 +29,11 @@ use anyhow::{Context, bail};
 use axum::Router;
 use prometheus::IntGauge;
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
-use std::{fs, io::Write, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
+use run_file::{announce, reachable};
+use std::{fs, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time};
 use wasmway_registry::{ArtifactStore, Registry};
 use wasmway_scheduler::{CompileLimits, Scheduler, SchedulerConfig};
-
-/// What `run.json` in the data folder says about a process that serves.
-#[derive(Debug, Serialize, Deserialize)]
-struct RunFile {
-    /// None of a registry, where no function is called.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<String>,
-    /// The data plane over TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<String>,
-    control: String,
-    pid: u32,
-}
 
 /// Runs everything until `shutdown` comes, then drains. An error is one of the start.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
@@ -333,14 +322,6 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{flag} {address} cannot be bound; name another address"))
 }
 
-/// The address under which this machine reaches a listener on all its addresses.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    address
-}
-
 /// Of the memory that there is, what instances may keep that run no request.
 const IDLE_SHARE: u64 = 8;
 /// Bytes of it, where nobody says how much memory there is.
@@ -375,25 +356,4 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
 
 fn pace(config: &Config) -> Pace {
     Pace { min_rate: config.min_body_rate, grace: config.header_timeout, idle: config.body_idle_timeout }
-}
-
-/// Tells people and programs where everything is. The file is whole whenever it is there.
-fn announce(
-    folder: &Path,
-    data: Option<SocketAddr>,
-    tls: Option<SocketAddr>,
-    control: SocketAddr,
-) -> anyhow::Result<()> {
-    let url = |address| format!("http://{}", reachable(address));
-    let tls = tls.map(|address| format!("https://{}", reachable(address)));
-    let run = RunFile { data: data.map(url), tls, control: url(control), pid: std::process::id() };
-    let scratch = folder.join("run.json.new");
-    fs::write(&scratch, serde_json::to_vec(&run)?)?;
-    fs::rename(scratch, folder.join("run.json"))?;
-    let mut out = std::io::stdout().lock();
-    for data in run.data.iter().chain(&run.tls) {
-        writeln!(out, "data plane   {data}")?;
-    }
-    writeln!(out, "control plane {}", run.control)?;
-    Ok(out.flush()?)
 }
