@@ -7,10 +7,10 @@
 pub(crate) mod default_dir;
 mod file;
 mod origin;
+mod otlp;
 mod reading;
 mod standard;
 mod tls;
-mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -24,9 +24,9 @@ use wasmway_registry::manifest::ByteSize;
 use wasmway_registry::{Bucket, PostgresUrl};
 
 pub(crate) use origin::{Origin, Resolved};
+use otlp::OtlpSettings;
 pub(crate) use reading::read;
 use tls::TlsSettings;
-use traces::TracesSettings;
 pub(crate) use values::{Domain, LogFormat, TargetCpu, lasting};
 use values::{address, between, log_filter, switch};
 
@@ -255,5 +255,5 @@ pub(crate) struct Settings {
     pub(crate) log_lines: u32,
 
     #[command(flatten)]
-    pub(crate) traces: TracesSettings,
+    pub(crate) otlp: OtlpSettings,
 }

@@ -119,7 +119,7 @@ pub(crate) fn config(
         max_header_bytes: settings.max_header_bytes.as_u64() as usize,
         outbound_allow_private: settings.outbound_allow_private,
         access_log,
-        traces: settings.traces.config(),
+        otlp: settings.otlp.config(),
         log_lines: settings.log_lines as usize,
     })
 }

@@ -146,6 +146,9 @@ fn bad_values_name_setting_place_limit_and_fix() {
         ("max-requests", "0", "from 1 to 1000000"),
         ("trace-ratio", "1.5", "from 0 to 1"),
         ("otlp-endpoint", "collector:4318", "http://collector:4318"),
+        ("otlp-signals", "traces,spans", "\"spans\" is no signal: choose some of traces, logs and metrics"),
+        ("otlp-signals", "", "\"\" is no signal"),
+        ("otlp-signals", "logs,traces,logs", "logs is named twice"),
     ] {
         let refused = ConfigShow::new().file(&format!("{setting} = \"{value}\"\n")).refused();
         assert!(refused.starts_with(&format!("error: {setting} = \"{value}\" (from file")), "{refused}");
@@ -201,6 +204,22 @@ fn the_samplers_of_opentelemetry_are_ratios() {
     assert!(refused.contains("(from environment OTEL_TRACES_SAMPLER_ARG): out of range"), "{refused}");
     let refused = sampler("jaeger_remote").refused();
     assert!(refused.contains("unknown sampler: choose one of"), "{refused}");
+}
+
+#[test]
+fn signals_need_somewhere_to_go() {
+    let name = "otlp-signals";
+    assert_eq!(ConfigShow::new().setting(name)["value"], "traces");
+    let named = || ConfigShow::new().env("WASMWAY_OTLP_SIGNALS", "logs, metrics");
+    assert_eq!(
+        named().refused(),
+        "error: otlp-signals (from environment WASMWAY_OTLP_SIGNALS) says what is sent, and nothing says where to: set \
+         otlp-endpoint, such as http://collector:4318"
+    );
+    let said = named().env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://standard:4318").setting(name);
+    assert_eq!(said["value"], "logs, metrics");
+    let file = ConfigShow::new().file("otlp-signals = \"logs\"\n").args(&["--otlp-endpoint", "http://flag:4318"]);
+    assert_eq!(file.setting(name)["origin"], "file");
 }
 
 #[test]

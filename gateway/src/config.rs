@@ -1,6 +1,6 @@
 //! What a gateway is told at its start.
 
-use crate::{access_log::AccessLogForm, tls::TlsConfig, traces::TracesConfig};
+use crate::{access_log::AccessLogForm, otlp::OtlpConfig, tls::TlsConfig};
 use reqwest::Url;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use wasmway_registry::Stores;
@@ -82,8 +82,8 @@ pub struct Config {
     pub outbound_allow_private: bool,
     /// How the access log is written.
     pub access_log: AccessLogForm,
-    /// Where traces go, if anywhere.
-    pub traces: Option<TracesConfig>,
+    /// Where traces, logs and metrics are sent, if anywhere.
+    pub otlp: Option<OtlpConfig>,
     /// Lines of output that are kept for each function.
     pub log_lines: usize,
 }

@@ -89,8 +89,8 @@ impl Health {
         needed("drain", ending, "the process is not about to stop")
     }
 
-    /// The text that Prometheus scrapes.
-    pub(crate) fn scrape(&self) -> prometheus::Result<String> {
+    /// What is measured, as of now.
+    pub(crate) fn measured(&self) -> &Metrics {
         let disk = Disk::of(&self.data_dir);
         let checks = self.checks_with(&disk);
         let catalog = self.catalog.as_ref();
@@ -118,7 +118,8 @@ impl Health {
                 node.failing = Some(standing.failing);
             }
         }
-        self.metrics.scrape(&self.scheduler, &node)
+        self.metrics.refresh(&self.scheduler, &node);
+        &self.metrics
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     journal::RequestLog,
     listener::{Arrival, Handler},
     metrics::Metrics,
+    otlp::{Line, LogExport, Queue},
     pace::{Pace, PacedBody, Verdict},
     pressure::Pressure,
     problem::Problem,
@@ -19,7 +20,7 @@ use crate::{
     request_id::RequestId,
     route_table::Served,
     server_timing::{self, TimedBody},
-    traces::Traces,
+    traces::{InvocationTrace, Traces},
     trial::Tally,
 };
 use axum::{
@@ -42,6 +43,8 @@ pub(crate) struct DataPlane {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) access_log: Arc<AccessLog>,
     pub(crate) traces: Option<Traces>,
+    /// Where lines that functions print are sent, if they are.
+    pub(crate) logs: Option<Arc<Queue<Line>>>,
     pub(crate) drain: Drain,
     pub(crate) pressure: Pressure,
     pub(crate) own_address: SocketAddr,
@@ -90,7 +93,7 @@ async fn dispatch(
     forwarding::rewrite(&mut request, hop).map_err(|error| bad_request(plane, &error.to_string()))?;
     let (version, is_long) = (request.version(), is_long(&request));
     let (request, client) = prepare_body(request, plane.pace).await;
-    let log = Arc::new(RequestLog::new(served.clone(), id.clone()));
+    let log = log_of(plane, &served, id, trace.as_deref());
     let ending = Ending {
         log: log.clone(),
         access_log: plane.access_log.clone(),
@@ -144,6 +147,12 @@ async fn dispatch(
             Err(if served.debug { explain(problem) } else { problem })
         }
     }
+}
+
+/// Where what the function prints goes.
+fn log_of(plane: &DataPlane, served: &Arc<Served>, id: &RequestId, trace: Option<&InvocationTrace>) -> Arc<RequestLog> {
+    let export = plane.logs.as_ref().map(|queue| LogExport::new(queue, trace));
+    Arc::new(RequestLog::new(served.clone(), id.clone(), export))
 }
 
 /// Tells the client what its request has used: by now, and where that is not all, at the end once more.

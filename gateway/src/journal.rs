@@ -5,6 +5,7 @@ pub(crate) mod tests;
 
 use crate::{
     log_line::{LogLine, Stream, Wanted},
+    otlp::LogExport,
     recording::Slot,
     request_id::RequestId,
     route_table::Served,
@@ -143,8 +144,7 @@ impl Journal {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn append(&self, line: LogLine) {
-        let line = Arc::new(line);
+    pub(crate) fn append(&self, line: Arc<LogLine>) {
         let mut recent = self.recent();
         recent.line_bytes += line.message.len();
         recent.lines.push_back(line.clone());
@@ -207,12 +207,14 @@ impl Journal {
 pub(crate) struct RequestLog {
     pub(crate) served: Arc<Served>,
     pub(crate) request_id: RequestId,
+    /// Where else its lines go, if anywhere.
+    export: Option<LogExport>,
     stderr: Mutex<String>,
 }
 
 impl RequestLog {
-    pub(crate) fn new(served: Arc<Served>, request_id: RequestId) -> Self {
-        Self { served, request_id, stderr: Mutex::default() }
+    pub(crate) fn new(served: Arc<Served>, request_id: RequestId, export: Option<LogExport>) -> Self {
+        Self { served, request_id, export, stderr: Mutex::default() }
     }
 
     pub(crate) fn function(&self) -> &Function {
@@ -250,6 +252,10 @@ impl RequestLog {
             stream = stream.as_str(),
             "{message}"
         );
+        let line = Arc::new(line);
+        if let Some(export) = &self.export {
+            export.push(line.clone());
+        }
         self.served.journal.append(line);
     }
 }

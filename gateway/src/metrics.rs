@@ -11,15 +11,26 @@ pub(crate) use reading::{Latencies, Totals, quantile};
 use functions::OfFunctions;
 use node::OfNode;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
+    proto::{Metric, MetricFamily},
 };
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 use wasmway_scheduler::{LoadSource, Scheduler, WASMTIME_VERSION};
 
-/// Spans by what became of them.
+/// What is sent to a receiver of OTLP.
+pub(crate) struct Sent {
+    pub(crate) spans: SentCounts,
+    pub(crate) log_records: SentCounts,
+    pub(crate) metric_points: SentCounts,
+}
+
+/// Something that is sent, by what became of it.
 #[derive(Clone)]
-pub(crate) struct SpanCounts {
+pub(crate) struct SentCounts {
     pub(crate) sent: IntCounter,
     /// More were waiting than may wait.
     pub(crate) dropped: IntCounter,
@@ -27,9 +38,34 @@ pub(crate) struct SpanCounts {
     pub(crate) failed: IntCounter,
 }
 
+/// What a metric is measured in, as its name says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Seconds,
+    Bytes,
+    Ratio,
+}
+
+impl Unit {
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let (_, ending) = name.strip_suffix("_total").unwrap_or(name).rsplit_once('_')?;
+        [Self::Seconds, Self::Bytes, Self::Ratio].into_iter().find(|unit| unit.as_str() == ending)
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
 /// All metrics.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// Held while [`Metrics::refresh`] brings counters up to date: two at once would count the same twice.
+    refreshing: Mutex<()>,
     of_functions: OfFunctions,
     rejected: IntCounterVec,
     memory_used: Gauge,
@@ -44,7 +80,7 @@ pub(crate) struct Metrics {
     deploys: IntCounterVec,
     connections: IntGaugeVec,
     access_log_dropped: IntCounter,
-    spans: SpanCounts,
+    sent: Sent,
     node: OfNode,
     certificate_until: IntGaugeVec,
 }
@@ -110,8 +146,9 @@ impl Metrics {
                     "Lines of the access log that were left out, since it was not read fast enough.",
                 )?,
             )?,
-            spans: SpanCounts::declare(&registry)?,
+            sent: Sent::declare(&registry)?,
             node: OfNode::declare(&registry)?,
+            refreshing: Mutex::default(),
             registry: registry.clone(),
         };
         let info = gauge("wasmway_build_info", "The version that runs; always 1.", &["version", "wasmtime"])?;
@@ -158,16 +195,17 @@ impl Metrics {
         self.access_log_dropped.clone()
     }
 
-    pub(crate) fn spans(&self) -> SpanCounts {
-        self.spans.clone()
+    pub(crate) fn sent(&self) -> &Sent {
+        &self.sent
     }
 
     pub(crate) fn connections(&self, plane: &str) -> IntGauge {
         self.connections.with_label_values(&[plane])
     }
 
-    /// The text that Prometheus scrapes, with what the scheduler knows as of now, and how the node stands.
-    pub(crate) fn scrape(&self, scheduler: &Scheduler, node: &NodeState) -> prometheus::Result<String> {
+    /// Takes over what the scheduler knows as of now, and how the node stands.
+    pub(crate) fn refresh(&self, scheduler: &Scheduler, node: &NodeState) {
+        let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         self.node.set(node);
         for usage in scheduler.usage() {
             let engine = &[usage.world.as_str()];
@@ -182,22 +220,42 @@ impl Metrics {
             let counter = self.program_loads.with_label_values(&[label]);
             counter.inc_by(scheduler.program_loads(source).saturating_sub(counter.get()));
         }
-        self.text()
     }
 
-    fn text(&self) -> prometheus::Result<String> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    /// Everything that is measured, as of the last [`Self::refresh`].
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// The same in Prometheus' text format.
+    pub(crate) fn text(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.families())
+    }
+
+    /// Since when a series counts.
+    pub(crate) fn since(&self, series: &Metric) -> SystemTime {
+        self.of_functions.since(series)
     }
 }
 
-impl SpanCounts {
+impl Sent {
     fn declare(registry: &Registry) -> prometheus::Result<Self> {
-        let help = "Spans of traces, by what became of them: sent, dropped (too many were waiting) or failed (the receiver did \
-                    not take them).";
-        let spans = counter(registry, "wasmway_spans_total", help, &["result"])?;
-        let of = |result| spans.with_label_values(&[result]);
+        let counts = |name, what| SentCounts::declare(registry, name, what);
+        Ok(Self {
+            spans: counts("wasmway_spans_total", "Spans of traces")?,
+            log_records: counts("wasmway_log_records_total", "Lines of functions sent by OTLP")?,
+            metric_points: counts("wasmway_metric_points_total", "Values of metrics sent by OTLP")?,
+        })
+    }
+}
+
+impl SentCounts {
+    fn declare(registry: &Registry, name: &str, what: &str) -> prometheus::Result<Self> {
+        let help = format!(
+            "{what}, by what became of them: sent, dropped (too many were waiting) or failed (the receiver did not take them)."
+        );
+        let counts = counter(registry, name, &help, &["result"])?;
+        let of = |result| counts.with_label_values(&[result]);
         Ok(Self { sent: of("sent"), dropped: of("dropped"), failed: of("failed") })
     }
 }

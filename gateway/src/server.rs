@@ -16,13 +16,13 @@ use crate::{
     invoke::DataPlane,
     listener::{ConnectionLimits, Plane},
     metrics::Metrics,
+    otlp::Otlp,
     pace::Pace,
     pressure::{self, Pressure},
     revisions::Revisions,
     supervisor,
     tls::Tls,
     token::Token,
-    traces::{Exporter, Traces},
     trial::{self, Court},
 };
 use anyhow::{Context, bail};
@@ -62,16 +62,20 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         metrics,
         config: &config,
     };
-    let (router, catalog) = match &source {
+    let Parts { router, health, catalog } = match &source {
         Source::Own(registry) => node.govern(registry.clone()).await?,
         Source::Elsewhere { upstream, .. } => node.follow(upstream).await?,
     };
-    let (mut tls_address, mut exporter) = (None, None);
+    let mut otlp = node.otlp(health)?;
+    let mut tls_address = None;
     if let (Some(listener), Some(catalog)) = (data, catalog) {
         let tls = node.tls().await?;
         let acme = tls.as_ref().and_then(|(_, tls)| tls.acme.clone());
         let mut handler = node.data_plane(catalog, listener.local_addr()?, acme)?;
-        (handler.traces, exporter) = node.traces()?.unzip();
+        if let Some(otlp) = &mut otlp {
+            handler.traces = otlp.traces(&node.metrics.sent().spans)?;
+            handler.logs = otlp.logs(&node.metrics.sent().log_records)?;
+        }
         let handler = Arc::new(handler);
         let open = node.metrics.connections("data");
         if let Some((listener, tls)) = tls {
@@ -94,8 +98,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     } else {
         tracing::warn!("requests were cut at the end of the drain timeout");
     }
-    if let Some(exporter) = exporter {
-        exporter.finish().await;
+    if let Some(otlp) = otlp {
+        otlp.finish().await;
     }
     // Gone already when somebody tidied up: nothing to do then.
     let _ = fs::remove_file(folder.join("run.json"));
@@ -127,8 +131,14 @@ struct Node<'a> {
     data: Option<SocketAddr>,
 }
 
-/// The control plane of a role, and what is served of functions, if anything is.
-type Parts = (Router, Option<Arc<Catalog>>);
+/// What a role is made of.
+struct Parts {
+    /// The control plane.
+    router: Router,
+    health: Arc<Health>,
+    /// What is served of functions, if anything is.
+    catalog: Option<Arc<Catalog>>,
+}
 
 impl Node<'_> {
     /// A registry, with or without functions that are served from it in this process.
@@ -169,7 +179,7 @@ impl Node<'_> {
         }
         let health = self.health(health::Source::Own(StoreWatch::start(plane.registry.clone())), catalog.as_ref());
         let pages = dashboard::router(plane.clone(), people.clone(), config.node_name.clone());
-        Ok((control::router(plane, health, people, nodes, pages), catalog))
+        Ok(Parts { router: control::router(plane, health.clone(), people, nodes, pages), health, catalog })
     }
 
     /// Looks for what other processes change, and for what nobody needs any more.
@@ -220,7 +230,7 @@ impl Node<'_> {
         let journals = Journals { catalog: Some(catalog.clone()), drain: self.drain.clone() };
         let nodes = Guard::of_nodes(token);
         let health = self.health(health::Source::Followed(progress), Some(&catalog));
-        Ok((control::node_router(journals, health, nodes), Some(catalog)))
+        Ok(Parts { router: control::node_router(journals, health.clone(), nodes), health, catalog: Some(catalog) })
     }
 
     /// Where functions are called, without a slash at the end.
@@ -255,10 +265,12 @@ impl Node<'_> {
         Ok(Some((listener, Tls::start(config, &self.config.data_dir, &self.metrics, &self.drain)?)))
     }
 
-    /// What traces requests, if they are to be traced.
-    fn traces(&self) -> anyhow::Result<Option<(Traces, Exporter)>> {
-        let Some(config) = &self.config.traces else { return Ok(None) };
-        Traces::start(config, &self.config.node_name, self.metrics.spans()).map(Some)
+    /// What sends to a receiver of OTLP, if anything is to be sent: the metrics, to begin with.
+    fn otlp(&self, health: Arc<Health>) -> anyhow::Result<Option<Otlp>> {
+        let Some(config) = &self.config.otlp else { return Ok(None) };
+        let mut otlp = Otlp::new(config, &self.config.node_name)?;
+        otlp.push_metrics(health, &self.metrics.sent().metric_points)?;
+        Ok(Some(otlp))
     }
 
     fn data_plane(
@@ -275,6 +287,7 @@ impl Node<'_> {
             metrics: self.metrics.clone(),
             access_log: Arc::new(AccessLog::start(config.access_log, self.metrics.access_log_dropped())?),
             traces: None,
+            logs: None,
             drain: self.drain.clone(),
             pressure: Pressure::watch(config.memory_pressure, self.metrics.memory_used()),
             own_address,

@@ -1,46 +1,33 @@
 //! Traces (OpenTelemetry): of each invocation that is sampled a span, and below it spans for what it waited for and for the
-//! requests that it sent to others. They go to a receiver of OTLP, by way of a queue that nobody waits for.
+//! requests that it sent to others.
 
 mod attributes;
 mod context;
-mod exporter;
 mod invocation;
+mod span;
 
-pub(crate) use exporter::Exporter;
+pub(crate) use context::Context;
 pub(crate) use invocation::InvocationTrace;
 
-use crate::metrics::SpanCounts;
-use context::Context;
-use exporter::Spans;
+use crate::otlp::Queue;
 use http::{Request, uri};
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample};
-use reqwest::Url;
+use span::Span;
 use std::sync::Arc;
-
-/// Where traces go, and how many of them.
-#[derive(Clone, Debug)]
-pub struct TracesConfig {
-    /// A receiver of OTLP over HTTP, without `/v1/traces`.
-    pub endpoint: Url,
-    /// Share of the traces that begin here which are recorded, 0 to 1.
-    pub ratio: f64,
-}
 
 /// Begins traces, and goes on with those that others have begun.
 pub(crate) struct Traces {
     ids: RandomIdGenerator,
     /// Decides about traces that begin here.
     sampler: Sampler,
-    spans: Arc<Spans>,
+    spans: Arc<Queue<Span>>,
 }
 
 impl Traces {
-    /// Sends the spans of the node of that name to the receiver, as long as the [`Exporter`] is there.
-    pub(crate) fn start(config: &TracesConfig, node: &str, counts: SpanCounts) -> anyhow::Result<(Self, Exporter)> {
-        let (spans, exporter) = Exporter::start(&config.endpoint, node, counts)?;
-        let sampler = Sampler::TraceIdRatioBased(config.ratio);
-        Ok((Self { ids: RandomIdGenerator::default(), sampler, spans: Arc::new(spans) }, exporter))
+    /// Records that share of the traces that begin here, and has their spans sent.
+    pub(crate) fn new(ratio: f64, spans: Arc<Queue<Span>>) -> Self {
+        Self { ids: RandomIdGenerator::default(), sampler: Sampler::TraceIdRatioBased(ratio), spans }
     }
 
     /// Begins the trace of an invocation, or goes on with the one that the request belongs to: then whoever began it has

@@ -91,22 +91,27 @@ pub(super) fn explain(error: clap::Error, from: impl Fn(&Arg) -> Origin) -> clap
 
 /// Checks what no single value shows.
 fn check_together(matches: &ArgMatches, settings: &[Resolved]) -> Result<(), clap::Error> {
-    let dev = matches.get_one::<bool>("dev").is_some_and(|dev| *dev);
-    let open = matches.get_one::<SocketAddr>("control").filter(|control| !control.ip().is_loopback());
-    let (true, Some(control)) = (dev, open) else {
-        return Ok(());
-    };
     let origin =
         |name| settings.iter().find(|setting| setting.name == name).map_or(&Origin::Default, |setting| &setting.origin);
-    Err(refuse(
-        ErrorKind::ArgumentConflict,
-        format!(
+    let conflict = |message| Err(refuse(ErrorKind::ArgumentConflict, message));
+    let dev = matches.get_one::<bool>("dev").is_some_and(|dev| *dev);
+    let open = matches.get_one::<SocketAddr>("control").filter(|control| !control.ip().is_loopback());
+    if let (true, Some(control)) = (dev, open) {
+        return conflict(format!(
             "dev = true (from {}) needs no token, so control = \"{control}\" (from {}) must be a loopback address \
              such as 127.0.0.1:8081; or leave dev out and use the admin token",
             origin("dev"),
             origin("control"),
-        ),
-    ))
+        ));
+    }
+    let signals = origin("otlp-signals");
+    if *signals != Origin::Default && matches.get_raw("otlp_endpoint").is_none() {
+        return conflict(format!(
+            "otlp-signals (from {signals}) says what is sent, and nothing says where to: set otlp-endpoint, such as \
+             http://collector:4318"
+        ));
+    }
+    Ok(())
 }
 
 fn resolve(matches: &ArgMatches, file: Option<&ConfigFile>, standard: &Standard) -> Vec<Resolved> {

@@ -35,7 +35,7 @@ use metrics::Metrics;
 pub(crate) use neighbour::{Neighbour, Served};
 pub(crate) use process::binary;
 use process::{Process, Start};
-pub(crate) use receiver::{Receiver, Span};
+pub(crate) use receiver::{Receiver, Refusal, Span};
 pub(crate) use server::{Server, http_client};
 pub(crate) use wire::{Wire, WireBody, body_of, http1, http2};
 

@@ -202,7 +202,7 @@ async fn the_variables_of_the_standard_are_heard() {
     let spans = receiver.spans();
     assert!(spans.iter().all(|span| span.resource["service.name"] == "shop"), "{spans:#?}");
     assert!(spans.iter().all(|span| span.resource["deployment.environment.name"] == "test"), "{spans:#?}");
-    assert!(receiver.requests().iter().all(|headers| headers["x-api-key"] == "secret"));
+    assert!(receiver.requests().iter().all(|(_, headers)| headers["x-api-key"] == "secret"));
 }
 
 #[tokio::test]

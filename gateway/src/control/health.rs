@@ -43,6 +43,6 @@ pub(super) async fn readyz(State(health): State<Arc<Health>>) -> Response {
 
 /// Prometheus text format, version 0.0.4.
 pub(super) async fn metrics(State(health): State<Arc<Health>>) -> Result<Response, Problem> {
-    let text = health.scrape().map_err(Problem::internal)?;
+    let text = health.measured().text().map_err(Problem::internal)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }

@@ -103,7 +103,7 @@ fn kept(journal: &Journal, tail: usize) -> Vec<String> {
 fn keeps_the_latest_lines() {
     let journal = journal(3);
     for message in ["a", "b", "c", "d"] {
-        journal.append(line(message));
+        journal.append(line(message).into());
     }
     assert_eq!(kept(&journal, 10), ["b", "c", "d"]);
     assert_eq!(kept(&journal, 1), ["d"]);
@@ -117,7 +117,7 @@ fn the_tail_is_that_of_the_lines_that_are_wanted() {
     {
         let time = Timestamp::from_second(second).unwrap();
         let (level, request_id) = (stream.level(), request_id.into());
-        journal.append(LogLine { time, level, stream, request_id, ..line(&second.to_string()) });
+        journal.append(LogLine { time, level, stream, request_id, ..line(&second.to_string()) }.into());
     }
     let kept = |tail, wanted: Wanted| -> Vec<String> {
         journal.follow(tail, &wanted).0.iter().map(|line| line.message.clone()).collect()
@@ -132,7 +132,7 @@ fn the_tail_is_that_of_the_lines_that_are_wanted() {
 fn keeps_a_bounded_number_of_bytes() {
     let journal = journal(1_000_000);
     for _ in 0..10 {
-        journal.append(line(&"x".repeat(LOG_BYTES / 4)));
+        journal.append(line(&"x".repeat(LOG_BYTES / 4)).into());
     }
     assert_eq!(kept(&journal, 100).len(), 4);
 }
@@ -140,12 +140,12 @@ fn keeps_a_bounded_number_of_bytes() {
 #[test]
 fn a_follower_misses_nothing_and_sees_nothing_twice() {
     let journal = journal(10);
-    journal.append(line("before"));
+    journal.append(line("before").into());
     let (tail, mut live) = journal.follow(10, &Wanted::default());
-    journal.append(line("after"));
+    journal.append(line("after").into());
     assert_eq!(tail.len(), 1);
     assert_eq!(live.try_recv().unwrap().message, "after");
     drop(live);
-    journal.append(line("unheard"));
+    journal.append(line("unheard").into());
     assert!(journal.recent().live.is_none(), "it costs nothing when nobody follows");
 }

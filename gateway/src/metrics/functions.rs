@@ -1,13 +1,14 @@
 //! What is measured of each invocation, by function.
 
 use super::{counter, histogram};
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry, core::Collector};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry, core::Collector, proto::Metric};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 use wasmway_scheduler::{Blame, Failure, Receipt};
 
@@ -56,12 +57,20 @@ pub(super) struct OfFunctions {
 }
 
 /// What is known of those who are counted under the same labels, beside what is collected.
-#[derive(Default)]
 struct Own {
+    /// When they were given the labels.
+    since: SystemTime,
     /// The labels were taken away: series that were removed are not to come back.
     forgotten: AtomicBool,
     /// Invocations whose end is the function's doing or ours, whatever the outcome: for the dashboard alone.
     failed: AtomicU64,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        let (forgotten, failed) = Default::default();
+        Self { since: SystemTime::now(), forgotten, failed }
+    }
 }
 
 /// The metrics of one function.
@@ -183,6 +192,19 @@ impl OfFunctions {
         for counter in counters {
             let _ = counter.remove_label_values(&labels);
         }
+    }
+
+    /// Of those who are counted in a series, if it is one of functions.
+    fn own(&self, series: &Metric) -> Option<Arc<Own>> {
+        let value = |name| series.get_label().iter().find(|label| label.name() == name).map(|label| label.value());
+        let key = (value("namespace")?.to_owned(), value("function")?.to_owned());
+        let labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        if key.1 == OTHER { Some(self.other.clone()) } else { labelled.get(&key).cloned() }
+    }
+
+    /// When a series began to count: with its function, or with the process, as those have who share labels.
+    pub(super) fn since(&self, series: &Metric) -> SystemTime {
+        self.own(series).as_ref().unwrap_or(&self.other).since
     }
 
     /// How the invocations of a function have ended, as far as there is a series of it.

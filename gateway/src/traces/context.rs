@@ -9,15 +9,15 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Context {
-    pub(super) trace: TraceId,
-    pub(super) span: SpanId,
-    pub(super) is_sampled: bool,
+pub(crate) struct Context {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    pub(crate) is_sampled: bool,
 }
 
 /// Bytes of `traceparent`, as far as this version of the standard knows it: `00-TRACE-SPAN-FLAGS`.
 const LENGTH: usize = 55;
-const SAMPLED: u128 = 1;
+const SAMPLED: u32 = 1;
 
 impl Context {
     /// What a request says. `None` where it says nothing, or anything but what the standard asks for, to the letter: it
@@ -38,15 +38,20 @@ impl Context {
         };
         let has_dashes = [2, 35, 52].into_iter().all(|at| known[at] == b'-');
         let (trace, span) = (TraceId::from(hex(&known[3..35])?), SpanId::from(hex(&known[36..52])? as u64));
-        let is_sampled = hex(&known[53..])? & SAMPLED != 0;
+        let is_sampled = hex(&known[53..])? as u32 & SAMPLED != 0;
         let is_valid = is_whole && has_dashes && trace != TraceId::INVALID && span != SpanId::INVALID;
         is_valid.then_some(Self { trace, span, is_sampled })
     }
 
+    /// Its flags, as headers and records have them.
+    pub(crate) fn flags(self) -> u32 {
+        if self.is_sampled { SAMPLED } else { 0 }
+    }
+
     /// Puts a request in this place, wherever it was.
     pub(super) fn put(self, headers: &mut HeaderMap) {
-        let Self { trace, span, is_sampled } = self;
-        let text = format!("00-{trace}-{span}-{:02x}", u8::from(is_sampled));
+        let Self { trace, span, .. } = self;
+        let text = format!("00-{trace}-{span}-{:02x}", self.flags());
         headers.insert(TRACEPARENT, HeaderValue::try_from(text).expect("digits and dashes are visible ASCII"));
     }
 }

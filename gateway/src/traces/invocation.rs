@@ -3,15 +3,15 @@
 use super::{
     attributes,
     context::{self, Context},
-    exporter::Spans,
+    span::{Parent, Span},
 };
-use crate::journal::InvocationRecord;
+use crate::{journal::InvocationRecord, otlp::Queue};
 use http::{HeaderValue, StatusCode, request};
 use opentelemetry::{
     KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState},
+    trace::{SpanId, SpanKind, Status, TraceState},
 };
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData, SpanEvents, SpanLinks};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use std::{
     borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
@@ -21,7 +21,7 @@ use wasmway_scheduler::{Step, Trace, TraceOutbound};
 
 /// The trace of one invocation. Where it is not sampled it only says which trace it belongs to.
 pub(crate) struct InvocationTrace {
-    spans: Arc<Spans>,
+    spans: Arc<Queue<Span>>,
     context: Context,
     /// The span that the request came from.
     caller: Option<SpanId>,
@@ -51,42 +51,9 @@ impl Clock {
     }
 }
 
-/// What one span is.
-struct Span {
-    context: Context,
-    parent: Option<SpanId>,
-    kind: SpanKind,
-    name: Cow<'static, str>,
-    state: TraceState,
-    times: [SystemTime; 2],
-    attributes: Vec<KeyValue>,
-    status: Status,
-}
-
-impl Spans {
-    fn record(&self, span: Span, parent_is_remote: bool) {
-        let Span { context, parent, kind, name, state, times: [start_time, end_time], attributes, status } = span;
-        self.push(SpanData {
-            span_context: SpanContext::new(context.trace, context.span, TraceFlags::SAMPLED, false, state),
-            parent_span_id: parent.unwrap_or(SpanId::INVALID),
-            parent_span_is_remote: parent_is_remote,
-            span_kind: kind,
-            name,
-            start_time,
-            end_time,
-            attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status,
-            instrumentation_scope: self.scope.clone(),
-        });
-    }
-}
-
 impl InvocationTrace {
     pub(super) fn new(
-        spans: Arc<Spans>,
+        spans: Arc<Queue<Span>>,
         context: Context,
         caller: Option<SpanId>,
         state: Vec<HeaderValue>,
@@ -95,12 +62,17 @@ impl InvocationTrace {
         Self { spans, context, caller, state, asked, clock: Clock::now() }
     }
 
+    /// Its place in its trace.
+    pub(crate) fn context(&self) -> Context {
+        self.context
+    }
+
     /// Says that the invocation is over.
     pub(crate) fn ended(&self, record: &InvocationRecord) {
         let Some(asked) = &self.asked else { return };
         let span = Span {
             context: self.context,
-            parent: self.caller,
+            parent: self.caller.map_or(Parent::None, Parent::Remote),
             kind: SpanKind::Server,
             name: Cow::Owned(record.function.to_string()),
             state: context::state_of_span(&self.state),
@@ -108,7 +80,7 @@ impl InvocationTrace {
             attributes: asked.iter().cloned().chain(attributes::invocation(record)).collect(),
             status: attributes::status(record),
         };
-        self.spans.record(span, self.caller.is_some());
+        self.spans.push(span);
     }
 
     /// A place in this trace for a span of its own.
@@ -125,7 +97,7 @@ impl Trace for InvocationTrace {
         let (name, attribute) = attributes::step(step);
         let span = Span {
             context: self.child(),
-            parent: Some(self.context.span),
+            parent: Parent::Here(self.context.span),
             kind: SpanKind::Internal,
             name: Cow::Borrowed(name),
             state: TraceState::NONE,
@@ -133,7 +105,7 @@ impl Trace for InvocationTrace {
             attributes: attribute.into_iter().collect(),
             status: Status::Unset,
         };
-        self.spans.record(span, false);
+        self.spans.push(span);
     }
 
     /// A guest that passes on what it got, or says nothing, sends its requests as part of this trace. Spans that it makes
@@ -164,7 +136,7 @@ impl Trace for InvocationTrace {
 
 /// The span of a request that a guest sends.
 struct OutboundSpan {
-    spans: Arc<Spans>,
+    spans: Arc<Queue<Span>>,
     context: Context,
     parent: SpanId,
     name: &'static str,
@@ -209,7 +181,7 @@ impl Drop for OutboundSpan {
         attributes.extend(kind.map(|kind| KeyValue::new("error.type", kind)));
         let span = Span {
             context: self.context,
-            parent: Some(self.parent),
+            parent: Parent::Here(self.parent),
             kind: SpanKind::Client,
             name: Cow::Borrowed(self.name),
             state: TraceState::NONE,
@@ -217,6 +189,6 @@ impl Drop for OutboundSpan {
             attributes,
             status: span_status,
         };
-        self.spans.record(span, false);
+        self.spans.push(span);
     }
 }
