@@ -42,7 +42,7 @@ impl Ending {
         } else if client.is_broken() && receipt.failure.is_some() {
             receipt.failure = Some(Failure::Cancelled);
         }
-        log.served.metrics.observe(&receipt);
+        log.served.metrics.observe(&receipt, trace.as_ref().and_then(|trace| trace.recorded()));
         let outcome = receipt.outcome();
         if let Some(tally) = tally {
             tally.count(&receipt, outcome);

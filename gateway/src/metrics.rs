@@ -1,9 +1,12 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
+mod exemplars;
 mod functions;
 mod node;
+mod openmetrics;
 mod reading;
 
+pub(crate) use exemplars::{ByBucket, Exemplar};
 pub(crate) use functions::FunctionMetrics;
 pub(crate) use node::NodeState;
 pub(crate) use reading::{Latencies, Totals, quantile};
@@ -230,6 +233,11 @@ impl Metrics {
     /// The same in Prometheus' text format.
     pub(crate) fn text(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.families())
+    }
+
+    /// Calls that were traced, for each bucket of a series of that family: `None` where there are none.
+    pub(crate) fn exemplars(&self, family: &str, series: &Metric) -> Option<ByBucket> {
+        self.of_functions.exemplars(family, series)
     }
 
     /// Since when a series counts.

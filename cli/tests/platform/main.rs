@@ -32,6 +32,7 @@ mod harness;
 mod log_filters;
 mod mistakes;
 mod observing;
+mod openmetrics;
 mod otlp;
 mod outbound;
 mod overload;

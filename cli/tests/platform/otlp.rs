@@ -97,7 +97,7 @@ async fn what_is_not_named_is_not_sent() {
 }
 
 #[tokio::test]
-async fn metrics_arrive_with_their_units() {
+async fn metrics_arrive_with_their_units_and_an_exemplar() {
     let receiver = Receiver::start().await;
     let platform = sending("traces,metrics", &receiver).start().await;
     platform.deploy("hello").await;
@@ -110,7 +110,12 @@ async fn metrics_arrive_with_their_units() {
     assert_eq!(duration.description, "Wall-clock time of an invocation, its bodies included.");
     assert_eq!((duration.buckets.0.len(), duration.buckets.1.len()), (18, 19));
     assert!(duration.value > 0.0 && duration.times[0] < duration.times[1], "{duration:#?}");
+    let [exemplar] = &duration.exemplars[..] else { panic!("of the one that is recorded: {duration:#?}") };
     let span = receiver.trace(TRACE, 1).await.into_iter().find(|span| span.name == "hello").unwrap();
+    assert_eq!((&exemplar.trace, &exemplar.span), (&span.trace, &span.id));
+    let bucket = duration.buckets.0.partition_point(|upper| *upper < exemplar.value);
+    assert!(duration.buckets.1[bucket] > 0 && duration.value > exemplar.value, "{duration:#?}");
+    assert!(duration.times[0] < exemplar.time && exemplar.time < duration.times[1], "{duration:#?}");
     assert_eq!(duration.resource, span.resource);
 
     let calls = receiver.point("wasmway_invocations_total", Some("hello")).await;
@@ -150,7 +155,7 @@ async fn a_stop_sends_the_metrics_and_lines_that_are_left() {
     assert_eq!(platform.terminate().await.code(), Some(0));
     assert_eq!(receiver.records().len(), 3);
     let calls = receiver.latest("wasmway_invocation_cpu_seconds", Some("hello-std")).unwrap();
-    assert_eq!(calls.buckets.1.iter().sum::<u64>(), 1);
+    assert_eq!((calls.buckets.1.iter().sum::<u64>(), calls.exemplars.len()), (1, 0));
 }
 
 #[tokio::test]

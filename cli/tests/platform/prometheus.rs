@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::harness::{PATIENCE, Platform, eventually, http_client};
+use crate::harness::{PATIENCE, Platform, Receiver, eventually, http_client};
 
 /// How long functions are called at least: some scrapes' time.
 const LOAD: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl Prometheus {
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
+            .args(["--web.listen-address=127.0.0.1:0", "--enable-feature=exemplar-storage"])
             .stderr(File::create(&log).unwrap())
             .spawn()
             .expect("prometheus is needed: `cargo xtask toolchain` installs it");
@@ -224,4 +224,30 @@ async fn a_throttled_function_is_seen_by_prometheus() {
         () = seen => {}
         _ = timeout(PATIENCE, calling) => panic!("the calls came to an end first"),
     }
+}
+
+/// From the latency of a function to a call that took so long.
+#[tokio::test]
+async fn prometheus_knows_the_trace_of_a_slow_call() {
+    let receiver = Receiver::start().await;
+    let platform = Platform::builder().arg("--otlp-endpoint").arg(receiver.endpoint()).start().await;
+    platform.deploy("sleep").await;
+    let prometheus = Prometheus::start(platform.scratch(), &platform).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let call = platform.get("/sleep/300").header("traceparent", &format!("00-{trace}-b7ad6b7169203331-01"));
+    call.await.expect(200);
+    let query = r#"wasmway_invocation_duration_seconds_bucket{function="sleep"}"#;
+    let found = eventually("Prometheus to have the exemplar", PATIENCE, async || {
+        sleep(Duration::from_millis(200)).await;
+        // Both ends are needed; all of it is now.
+        let range = [("query", query), ("start", "0"), ("end", "9999999999")];
+        let answer = prometheus.get("/query_exemplars", &range).await;
+        assert_eq!(answer["status"], "success", "{answer}");
+        answer["data"].as_array().unwrap().first().cloned()
+    })
+    .await;
+    let exemplar = &found["exemplars"][0];
+    assert_eq!(exemplar["labels"]["trace_id"], trace, "{found}");
+    let value: f64 = exemplar["value"].as_str().unwrap().parse().unwrap();
+    assert!(value >= 0.3, "{found}");
 }

@@ -1,6 +1,11 @@
 //! What is measured of each invocation, by function.
 
-use super::{counter, histogram};
+use super::{
+    counter,
+    exemplars::{ByBucket, Exemplars},
+    histogram,
+};
+use crate::traces::Context;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, Registry, core::Collector, proto::Metric};
 use std::{
     collections::HashMap,
@@ -37,6 +42,7 @@ const BYTES: &[f64] = &[
 ];
 
 const FUNCTION: &[&str] = &["namespace", "function"];
+const DURATION: &str = "wasmway_invocation_duration_seconds";
 
 /// The metrics of all functions.
 pub(super) struct OfFunctions {
@@ -64,12 +70,14 @@ struct Own {
     forgotten: AtomicBool,
     /// Invocations whose end is the function's doing or ours, whatever the outcome: for the dashboard alone.
     failed: AtomicU64,
+    /// Calls that were traced, by how long they took.
+    exemplars: Exemplars,
 }
 
 impl Default for Own {
     fn default() -> Self {
         let (forgotten, failed) = Default::default();
-        Self { since: SystemTime::now(), forgotten, failed }
+        Self { since: SystemTime::now(), forgotten, failed, exemplars: Exemplars::default() }
     }
 }
 
@@ -102,11 +110,7 @@ impl OfFunctions {
                 "Invocations that have ended, by how.",
                 &["namespace", "function", "outcome"],
             )?,
-            duration: histogram(
-                "wasmway_invocation_duration_seconds",
-                "Wall-clock time of an invocation, its bodies included.",
-                SECONDS,
-            )?,
+            duration: histogram(DURATION, "Wall-clock time of an invocation, its bodies included.", SECONDS)?,
             cpu: histogram("wasmway_invocation_cpu_seconds", "CPU time of an invocation.", SECONDS)?,
             memory: histogram("wasmway_invocation_memory_bytes", "Most memory that an invocation had at once.", BYTES)?,
             queue: histogram(
@@ -207,6 +211,10 @@ impl OfFunctions {
         self.own(series).as_ref().unwrap_or(&self.other).since
     }
 
+    pub(super) fn exemplars(&self, family: &str, series: &Metric) -> Option<ByBucket> {
+        (family == DURATION).then(|| self.own(series)?.exemplars.latest()).flatten()
+    }
+
     /// How the invocations of a function have ended, as far as there is a series of it.
     fn outcomes(&self, function: &[&str; 2]) -> Vec<String> {
         let families = self.invocations.collect();
@@ -233,8 +241,8 @@ impl FunctionMetrics {
         self.rejected.with_label_values(&[reason]).inc();
     }
 
-    /// Counts an invocation that is over.
-    pub(crate) fn observe(&self, receipt: &Receipt) {
+    /// Counts an invocation that is over. `place` is where its trace has it, if that is recorded.
+    pub(crate) fn observe(&self, receipt: &Receipt, place: Option<Context>) {
         match &receipt.failure {
             Some(Failure::FunctionBusy { .. }) => return self.throttle("function-busy"),
             Some(Failure::NamespaceBusy { .. }) => return self.throttle("namespace-busy"),
@@ -251,6 +259,9 @@ impl FunctionMetrics {
             None => self.ok.inc(),
         }
         self.duration.observe(receipt.wall.as_secs_f64());
+        if let Some(place) = place {
+            self.own.exemplars.keep(place, receipt.wall.as_secs_f64());
+        }
         self.cpu.observe(receipt.cpu.as_secs_f64());
         self.memory.observe(receipt.memory_bytes as f64);
         self.queue.observe(receipt.queued.as_secs_f64());
@@ -291,7 +302,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let of = metrics.function("shop", "cart");
         of.ok.inc();
-        of.observe(&crashed());
+        of.observe(&crashed(), None);
         metrics.function("shop", "till").ok.inc();
         let before = metrics.text().unwrap();
         assert!(
@@ -299,7 +310,7 @@ mod tests {
         );
         metrics.forget("shop", "cart");
         // One that was under way.
-        of.observe(&crashed());
+        of.observe(&crashed(), None);
         let after = metrics.text().unwrap();
         assert!(!after.contains("cart"), "{after}");
         assert_eq!(before.matches("till").count(), after.matches("till").count());

@@ -4,14 +4,14 @@
 use super::{Origin, attribute, delivery::Delivery};
 use crate::{
     health::Health,
-    metrics::{Metrics, Unit},
+    metrics::{Exemplar, Metrics, Unit},
 };
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     common::v1::KeyValue,
     metrics::v1::{
         self as proto, AggregationTemporality::Cumulative, Gauge, Histogram, HistogramDataPoint, NumberDataPoint,
-        ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
+        ResourceMetrics, ScopeMetrics, Sum, exemplar, metric::Data, number_data_point,
     },
 };
 use prometheus::proto::{Metric, MetricFamily, MetricType};
@@ -82,7 +82,7 @@ fn metric(metrics: &Metrics, family: &MetricFamily, now: u64) -> proto::Metric {
         }),
         MetricType::GAUGE => Data::Gauge(Gauge { data_points: number(|metric| metric.get_gauge().get_value()) }),
         MetricType::HISTOGRAM => {
-            let points = series.iter().map(|metric| histogram_point(metrics, metric, now));
+            let points = series.iter().map(|metric| histogram_point(metrics, family.name(), metric, now));
             Data::Histogram(Histogram { data_points: points.collect(), aggregation_temporality: temporality })
         }
         kind => unreachable!("{} is a {kind:?}, which no metric of ours is", family.name()),
@@ -112,7 +112,7 @@ fn number_point(metrics: &Metrics, metric: &Metric, value: f64, now: u64) -> Num
     }
 }
 
-fn histogram_point(metrics: &Metrics, metric: &Metric, now: u64) -> HistogramDataPoint {
+fn histogram_point(metrics: &Metrics, family: &str, metric: &Metric, now: u64) -> HistogramDataPoint {
     let histogram = metric.get_histogram();
     let (mut bounds, mut counts, mut below) = (Vec::new(), Vec::new(), 0);
     for bucket in histogram.get_bucket() {
@@ -123,6 +123,7 @@ fn histogram_point(metrics: &Metrics, metric: &Metric, now: u64) -> HistogramDat
     // What is counted meanwhile may be in the buckets already and not in the sum of all.
     let count = histogram.get_sample_count().max(below);
     counts.push(count - below);
+    let exemplars = metrics.exemplars(family, metric).into_iter().flatten();
     HistogramDataPoint {
         attributes: attributes(metric),
         start_time_unix_nano: nanoseconds(metrics.since(metric)),
@@ -131,7 +132,18 @@ fn histogram_point(metrics: &Metrics, metric: &Metric, now: u64) -> HistogramDat
         sum: Some(histogram.get_sample_sum()),
         bucket_counts: counts,
         explicit_bounds: bounds,
+        exemplars: exemplars.flatten().map(exemplar_of).collect(),
         ..HistogramDataPoint::default()
+    }
+}
+
+fn exemplar_of(exemplar: Exemplar) -> proto::Exemplar {
+    proto::Exemplar {
+        time_unix_nano: nanoseconds(exemplar.time),
+        trace_id: exemplar.trace.to_bytes().to_vec(),
+        span_id: exemplar.span.to_bytes().to_vec(),
+        value: Some(exemplar::Value::AsDouble(exemplar.value)),
+        ..proto::Exemplar::default()
     }
 }
 

@@ -67,6 +67,11 @@ impl InvocationTrace {
         self.context
     }
 
+    /// The same, of one that is recorded.
+    pub(crate) fn recorded(&self) -> Option<Context> {
+        Some(self.context).filter(|context| context.is_sampled)
+    }
+
     /// Says that the invocation is over.
     pub(crate) fn ended(&self, record: &InvocationRecord) {
         let Some(asked) = &self.asked else { return };
