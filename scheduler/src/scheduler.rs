@@ -355,12 +355,13 @@ async fn first_answer(
         if let Poll::Ready(Err(failure)) = &ended {
             return Poll::Ready(Err(failure.clone()));
         }
+        // A body that was cut for its length may leave the function without an answer, or with one to what it got.
+        let too_large = Failure::RequestTooLarge { limit: limits.request_body };
         match guest.take_answer() {
-            Some(_) if meter.was_request_too_large() => {
-                Poll::Ready(Err(Failure::RequestTooLarge { limit: limits.request_body }))
-            }
+            Some(_) if meter.was_request_too_large() => Poll::Ready(Err(too_large)),
             Some(Ok(response)) => Poll::Ready(Ok((response, ended.is_ready()))),
             Some(Err(code)) => Poll::Ready(Err(Failure::ErrorCode(code))),
+            None if ended.is_ready() && meter.was_request_too_large() => Poll::Ready(Err(too_large)),
             None if ended.is_ready() => Poll::Ready(Err(Failure::NoResponse)),
             None => Poll::Pending,
         }
