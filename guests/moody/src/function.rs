@@ -48,7 +48,11 @@ impl Guest for Function {
         let told = format!(
             "rolled {rolled}, {} and {}; {} bytes came; {status} {text:?} came after {took} ns and {said} words, at {}.{:09}; \
              {env:?}\n",
-            more.0, more.1, sent.len(), now.seconds, now.nanoseconds,
+            more.0,
+            more.1,
+            sent.len(),
+            now.seconds,
+            now.nanoseconds,
         );
         // Standard output may be full; that is nobody's business here.
         let _ = wasip2::cli::stdout::get_stdout().write_all(told.as_bytes());

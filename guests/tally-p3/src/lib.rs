@@ -1,7 +1,6 @@
 //! Counts the requests that its instance gets, on WASI 0.3, and does to the next one what the path says: traps, spins, leaves
 //! the answer open, keeps the request.
 
-use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasip3::exports::http::handler::Guest;
@@ -20,8 +19,8 @@ impl Guest for Function {
         let count = COUNT.fetch_add(1, Relaxed) + 1;
         let path = request.get_path_with_query().unwrap_or_default();
         // Without an end of the line: whoever has the next request must not have it in theirs.
-        print!("request {count} of its instance");
-        std::io::stdout().flush().expect("the host takes it");
+        let line = format!("request {count} of its instance");
+        wasip2::cli::stdout::get_stdout().blocking_write_and_flush(line.as_bytes()).expect("the host takes it");
         match path.as_str() {
             "/trap" => std::process::abort(),
             "/spin" => loop {
