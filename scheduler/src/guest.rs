@@ -32,8 +32,7 @@ pub(crate) struct Guest {
     deadline: Instant,
     timer: Option<Timer>,
     meter: Arc<Meter>,
-    /// Its instance may be left at the end, in `spare`.
-    leaves_spare: bool,
+    /// What is left of it at its end.
     spare: Option<Box<Spare>>,
     /// Of a recorded request that is played, which runs in one piece.
     time: Option<Arc<VirtualTime>>,
@@ -54,14 +53,13 @@ impl Guest {
     /// A guest that has not run yet. It gets to run when it is polled.
     pub(crate) fn new(running: Running, function: &Function, lane: Arc<Lane>, player: Option<&Player>) -> Self {
         let (meter, answer) = (running.meter().clone(), running.answer().clone());
-        let leaves_spare = running.may_leave_a_spare();
         let timeout = function.limits.timeout;
         let deadline = Instant::from_std(meter.started() + timeout);
         let stage = if function.pace.is_long() { Stage::New(running) } else { Stage::Here(running) };
         let time = player.map(|player| player.time().clone());
         time.iter().for_each(|time| time.set_running(true));
         let share = function.share.clone();
-        Self { stage, answer, lane, share, timeout, deadline, timer: None, meter, leaves_spare, spare: None, time }
+        Self { stage, answer, lane, share, timeout, deadline, timer: None, meter, spare: None, time }
     }
 
     /// CPU time that it may take here.
@@ -92,11 +90,6 @@ impl Guest {
     /// The answer, once the turn in which the guest gave it is over.
     pub(crate) fn take_answer(&self) -> Option<Head> {
         self.answer.take()
-    }
-
-    /// True when its instance may be left at the end.
-    pub(crate) fn may_leave_a_spare(&self) -> bool {
-        self.leaves_spare
     }
 
     /// The instance that is left of a guest that is over, if it may serve another request. It must not before the answer has

@@ -14,7 +14,7 @@ use crate::{
     outcome::Failure,
     places::Place,
     program::Program,
-    spare::{Again, Seat, Spare, Spares},
+    spare::{Again, Seat, Spare},
     stdio::LogSink,
     tape::Tape,
     trace::Step,
@@ -63,8 +63,6 @@ pub(crate) struct Setup<'a> {
     pub(crate) tape: Option<Tape>,
     pub(crate) places: [Place; 3],
     pub(crate) seat: Seat,
-    /// Where its instance may wait for another request.
-    pub(crate) spares: &'a Arc<Spares>,
     pub(crate) clock: ClockGuard,
 }
 
@@ -74,22 +72,16 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let Setup { function, outbound, logs, meter, tape, places, seat, spares, clock } = setup;
+    let Setup { function, outbound, logs, meter, tape, places, seat, clock } = setup;
     let limits = &function.limits;
-    let (used, slot) = match seat {
-        Seat::Fresh(slot) => (None, slot),
+    let (used, slot, again) = match seat {
+        Seat::Fresh(slot, again) => (None, slot, again),
         Seat::Spare(spare) => {
-            let Spare { store, slot, service, served, .. } = *spare;
-            (Some((store, service, served)), slot)
+            let Spare { store, slot, service, again, .. } = *spare;
+            (Some((store, service)), slot, Some(again.next()))
         }
     };
-    let again = function.reuse.as_ref().filter(|_| tape.is_none()).map(|reuse| Again {
-        reuse: reuse.clone(),
-        home: Arc::downgrade(spares),
-        served: used.as_ref().map_or(0, |(_, _, served)| *served) + 1,
-        body: Arc::default(),
-    });
-    let mark = again.as_ref().map(|again| again.body.clone());
+    let mark = again.as_ref().map(Again::mark);
     let request = RequestBody::of(request, limits.request_body, &meter, tape.as_ref(), mark);
     let answer = Arc::new(Answer::default());
     let given = answer.clone();
@@ -108,7 +100,7 @@ where
         (ProxyPre::P3(pre), used) => {
             let (callee, mut store) = match used {
                 None => (Callee::Fresh(pre.clone()), fresh(pre.engine(), logs, outbound)),
-                Some((mut store, service, _)) => {
+                Some((mut store, service)) => {
                     store.data_mut().work_for(logs, Some(outbound), meter.clone());
                     store.set_epoch_deadline(1);
                     (Callee::Used(service), store)
@@ -332,23 +324,7 @@ impl Running {
             self.pace.short();
         }
         // Unless it is kept it is dropped here, before its place: who has a place must find a slot.
-        result.map(|service| self.spare(store, service?))
-    }
-
-    /// The instance, if it may serve another request: with nothing left in it of the one that it has served, which would
-    /// otherwise not be over for its client and for those who count.
-    fn spare(&mut self, store: Store<Host>, service: Service) -> Option<Box<Spare>> {
-        let Again { reuse, home, served, body } = self.again.take()?;
-        let is_over = Arc::strong_count(&body) == 1 && !store.data().is_calling();
-        if served >= reuse.requests || !is_over {
-            return None;
-        }
-        Some(Spare::new(store, self.slot.take()?, service, served, (reuse, home)))
-    }
-
-    /// True when its instance may be left at the end.
-    pub(crate) fn may_leave_a_spare(&self) -> bool {
-        self.again.is_some()
+        result.map(|service| Spare::of(store, &mut self.slot, service?, self.again.take()?))
     }
 
     /// Says that it stood in the lane's queue for so long, and has its turn now.

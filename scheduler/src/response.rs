@@ -68,14 +68,15 @@ fn passed_on(
 }
 
 /// The response of a guest that goes on: it runs in a task of its own while its body is sent, so that
-/// its deadline holds also when nobody reads.
+/// its deadline holds also when nobody reads. Its instance may serve another request if it `is_reused`.
 pub(crate) fn streamed(
     response: Response<WasiBody>,
     mut guest: Guest,
+    is_reused: bool,
     meter: &Arc<Meter>,
     limits: &Limits,
 ) -> Response<ResponseBody> {
-    let (ended, body_ended) = guest.may_leave_a_spare().then(oneshot::channel).unzip();
+    let (ended, body_ended) = is_reused.then(oneshot::channel).unzip();
     let task = tokio::spawn(async move {
         // How it ended is on the meter, which outlives it.
         let _ = (&mut guest).await;

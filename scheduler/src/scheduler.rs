@@ -20,7 +20,7 @@ use crate::{
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
     recorder::Recorder,
     response::{drained, streamed, without_body},
-    spare::{Seat, Spares},
+    spare::{Again, Seat, Spares},
     stdio::LogSink,
     tape::Tape,
     trace::Trace,
@@ -297,7 +297,6 @@ impl Scheduler {
             tape: tape.clone(),
             places,
             seat,
-            spares: &self.spares,
             clock: self.clock.run(),
         };
         let player = tape.as_ref().and_then(Tape::player);
@@ -307,7 +306,7 @@ impl Scheduler {
         let response = if done {
             drained(response, guest.take_spare(), meter, limits)?
         } else {
-            streamed(response, guest, meter, limits)
+            streamed(response, guest, function.reuse.is_some(), meter, limits)
         };
         let response =
             if let Some(Tape::Recording(recorder)) = &tape { recorded(response, recorder) } else { response };
@@ -325,7 +324,10 @@ impl Scheduler {
         let reuse = function.reuse.as_ref().filter(|_| !is_taped);
         let seat = match reuse.and_then(|reuse| self.spares.take(reuse)) {
             Some(spare) => Seat::Spare(spare),
-            None => Seat::Fresh(self.slot(function.world).ok_or(Failure::NodeBusy)?),
+            None => {
+                let slot = self.slot(function.world).ok_or(Failure::NodeBusy)?;
+                Seat::Fresh(slot, reuse.map(|reuse| Again::first(reuse, &self.spares)))
+            }
         };
         match (tenant.count(meter.started()), seat) {
             (Ok(()), seat) => Ok(([own, of_namespace, of_node], seat)),

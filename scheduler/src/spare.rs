@@ -1,7 +1,7 @@
 //! Instances that have served a request and wait for another one: of functions of WASI 0.3 that ask for it. All others,
 //! and these by default, get a fresh instance for every request.
 
-use crate::{function::Reuse, host::Host, limits::MemoryLimiter, meter::Meter, places::Place, stdio::Unheard};
+use crate::{function::Reuse, host::Host, meter::Meter, places::Place, stdio::Unheard};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What a request runs in.
 pub(crate) enum Seat {
-    /// A fresh instance, which takes this place.
-    Fresh(Place),
+    /// A fresh instance, which takes this place, and may serve others after it.
+    Fresh(Place, Option<Again>),
     /// An instance that has served others of its function.
     Spare(Box<Spare>),
 }
@@ -35,12 +35,34 @@ impl Seat {
 
 /// That an instance may serve another request.
 pub(crate) struct Again {
-    pub(crate) reuse: Arc<Reuse>,
-    pub(crate) home: Weak<Spares>,
-    /// Requests that it has served with this one.
-    pub(crate) served: u32,
+    reuse: Arc<Reuse>,
+    home: Weak<Spares>,
+    /// Requests that it has served, the one that it serves now included.
+    served: u32,
     /// Held by the body of the request, too, as long as it is there.
-    pub(crate) body: Arc<()>,
+    body: Arc<()>,
+}
+
+impl Again {
+    /// For an instance that gets its first request.
+    pub(crate) fn first(reuse: &Arc<Reuse>, home: &Arc<Spares>) -> Self {
+        Self { reuse: reuse.clone(), home: Arc::downgrade(home), served: 1, body: Arc::default() }
+    }
+
+    /// For an instance that gets its next one.
+    pub(crate) fn next(self) -> Self {
+        Self { served: self.served + 1, body: Arc::default(), ..self }
+    }
+
+    /// What the body of the request is to hold.
+    pub(crate) fn mark(&self) -> Arc<()> {
+        self.body.clone()
+    }
+
+    /// True when there may be another one after this, of which no body is left.
+    fn may_go_on(&self) -> bool {
+        self.served < self.reuse.requests && Arc::strong_count(&self.body) == 1
+    }
 }
 
 /// An instance that may serve another request of the function that it belongs to. Dropped, it ends.
@@ -49,37 +71,35 @@ pub(crate) struct Spare {
     pub(crate) store: Store<Host>,
     pub(crate) slot: Place,
     pub(crate) service: Service,
-    /// Requests that it has served.
-    pub(crate) served: u32,
-    /// What it belongs to.
-    pub(crate) reuse: Arc<Reuse>,
-    home: Weak<Spares>,
+    pub(crate) again: Again,
     since: Instant,
 }
 
 impl Spare {
-    /// An instance that is over with a request, of which nothing is left in it.
-    pub(crate) fn new(
+    /// Of an instance that is over with a request, if nothing of that is left in it: the request would otherwise not be
+    /// over for its client and for those who count.
+    pub(crate) fn of(
         mut store: Store<Host>,
-        slot: Place,
+        slot: &mut Option<Place>,
         service: Service,
-        served: u32,
-        (reuse, home): (Arc<Reuse>, Weak<Spares>),
-    ) -> Box<Self> {
-        // Whoever counts on the end of the request must not have to wait for that of the instance.
+        again: Again,
+    ) -> Option<Box<Self>> {
+        if !again.may_go_on() || store.data().is_calling() {
+            return None;
+        }
         store.data_mut().work_for(Arc::new(Unheard), None, Meter::of_nobody());
-        Box::new(Self { store, slot, service, served, reuse, home, since: Instant::now() })
+        Some(Box::new(Self { store, slot: slot.take()?, service, again, since: Instant::now() }))
     }
 
     /// Lets it wait for another request.
     pub(crate) fn rest(self: Box<Self>) {
-        if let Some(home) = self.home.upgrade() {
+        if let Some(home) = self.again.home.upgrade() {
             home.rest(self);
         }
     }
 
     fn bytes(&self) -> u64 {
-        MemoryLimiter::used(&self.store.data().limiter)
+        self.store.data().limiter.used()
     }
 }
 
@@ -117,7 +137,7 @@ impl Spares {
     /// be in the processor's caches.
     pub(crate) fn take(&self, reuse: &Arc<Reuse>) -> Option<Box<Spare>> {
         let mut resting = self.lock();
-        let index = resting.spares.iter().rposition(|spare| Arc::ptr_eq(&spare.reuse, reuse))?;
+        let index = resting.spares.iter().rposition(|spare| Arc::ptr_eq(&spare.again.reuse, reuse))?;
         resting.remove(index)
     }
 
