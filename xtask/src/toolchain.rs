@@ -144,7 +144,7 @@ impl RustForWasm {
         cargo.current_dir(dir);
         // Settings of the build that we are part of are not meant for this one.
         cargo.env_remove("CARGO_BUILD_TARGET").env_remove("LD_LIBRARY_PATH");
-        let mut flags = without_home_in_paths();
+        let mut flags = without_folders_in_paths();
         if let Self::Debian { .. } = self {
             let path = env::var_os("PATH").unwrap_or_default();
             cargo.env("PATH", env::join_paths(self.linkers().into_iter().chain(env::split_paths(&path)))?);
@@ -207,13 +207,14 @@ impl RustForWasm {
     }
 }
 
-/// Compiler flags that keep the home of whoever builds out of the component, which is the same then
+/// Compiler flags that keep the folders of whoever builds out of the component, which is the same then
 /// wherever it is built.
-fn without_home_in_paths() -> Vec<String> {
+fn without_folders_in_paths() -> Vec<String> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let remap = |home: PathBuf| format!("--remap-path-prefix={}=/cargo", home.display());
-    cargo_home.map(remap).into_iter().collect()
+    let repository = Layout::of_this_repository().root;
+    let folders = cargo_home.map(|home| (home, "/cargo")).into_iter().chain([(repository, "/wasmway")]);
+    folders.map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect()
 }
 
 fn rustc() -> std::ffi::OsString {
