@@ -111,10 +111,6 @@ impl Case {
             | (Case::Wasi3 | Case::Wasi3Reused, Kind::WasmtimeServeDefaults) => {
                 program.with("-Sp3").with("-Wcomponent-model-async")
             }
-            // Their runtimes import all of WASI.
-            (Case::Javascript | Case::Python, Kind::WasmtimeServe | Kind::WasmtimeServeDefaults) => {
-                program.with("-Scli")
-            }
             _ => program,
         }
     }

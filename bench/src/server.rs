@@ -67,6 +67,9 @@ pub(crate) struct Program {
     pub(crate) more: Vec<String>,
 }
 
+/// With all of WASI, which a guest imports if the standard library of its language does.
+const WASMTIME_SERVE: [&str; 2] = ["serve", "-Scli"];
+
 /// node's own HTTP server with the answer of the guest `hello`.
 const NODE_HELLO: &str = "const server = require('http').createServer((_, response) => {
     response.setHeader('content-type', 'text/plain; charset=utf-8');
@@ -137,9 +140,9 @@ impl Program {
                     format!("total-tables={}", 8 * SLOTS),
                 ];
                 let pool = pool.iter().map(|it| format!("-Opooling-{it}"));
-                ["serve".to_owned()].into_iter().chain(pool).collect()
+                WASMTIME_SERVE.map(Into::into).into_iter().chain(pool).collect()
             }
-            Kind::WasmtimeServeDefaults => vec!["serve".into()],
+            Kind::WasmtimeServeDefaults => WASMTIME_SERVE.map(Into::into).to_vec(),
             Kind::BareHyper => vec!["bare-hyper".into()],
             Kind::Node => vec!["-e".into(), NODE_HELLO.into()],
             Kind::Deno => vec!["eval".into(), DENO_HELLO.into()],
