@@ -11,6 +11,7 @@ pub(crate) use upstream::Upstream;
 use crate::{
     catalog::{Catalog, Key},
     dashboard::Sampler,
+    drain::Drain,
     garbage,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -83,14 +84,22 @@ pub(crate) struct State {
 }
 
 impl Follower {
-    /// Follows the registry for ever, from where [`Self::resume`] has left off.
-    pub(crate) async fn run(self, mut state: State) {
+    /// Follows the registry from where [`Self::resume`] has left off, until the process takes no connection any more. What
+    /// it serves then it serves after its next start, whether the registry is there or not.
+    pub(crate) async fn run(self, mut state: State, drain: Drain) {
+        tokio::select! {
+            () = self.follow(&mut state, &drain) => {}
+            () = drain.cut() => {}
+        }
+    }
+
+    async fn follow(&self, state: &mut State, drain: &Drain) {
         let mut preparing = FuturesUnordered::<BoxFuture<'_, Prepared>>::new();
         let mut ticks = [RETRY_EVERY, WRITE_EVERY, TIDY_EVERY].map(time::interval);
         ticks.iter_mut().for_each(|tick| tick.set_missed_tick_behavior(MissedTickBehavior::Delay));
         let [mut retry, mut write, mut tidy] = ticks;
         let mut failures = 0;
-        let mut asking = self.ask(&state, failures);
+        let mut asking = self.ask(state, failures);
         loop {
             while preparing.len() < PREPARED_AT_ONCE
                 && let Some(key) = state.queue.pop_front()
@@ -100,20 +109,25 @@ impl Follower {
             }
             tokio::select! {
                 answer = &mut asking => {
-                    failures = self.hear(&mut state, answer, failures).await;
-                    asking = self.ask(&state, failures);
+                    failures = self.hear(state, answer, failures).await;
+                    asking = self.ask(state, failures);
                 }
                 Some(prepared) = preparing.next() => {
-                    self.finish(&mut state, prepared).await;
+                    self.finish(state, prepared).await;
                     if state.pending.len() == state.failing.len() && failures == 0 {
                         // So that the registry learns of it at once.
-                        asking = self.ask(&state, failures);
+                        asking = self.ask(state, failures);
                     }
                 }
                 _ = retry.tick() => state.try_again(),
-                _ = write.tick(), if state.is_dirty => state.is_dirty = !self.write(&state).await,
-                _ = tidy.tick() => self.tidy(&mut state).await,
+                _ = write.tick(), if state.is_dirty => state.is_dirty = !self.write(state).await,
+                _ = tidy.tick() => self.tidy(state).await,
+                // Between two steps, never within one: what is written has to be whole.
+                () = drain.stopping() => break,
             }
+        }
+        if state.is_dirty {
+            self.write(state).await;
         }
     }
 

@@ -226,7 +226,7 @@ impl Node<'_> {
             address: config.data_url.as_ref().map_or_else(|| bound(self.data), |url| url.as_str().to_owned()),
         };
         let state = follower.resume().await;
-        tokio::spawn(follower.run(state));
+        self.drain.track(follower.run(state, self.drain.clone()));
         let journals = Journals { catalog: Some(catalog.clone()), drain: self.drain.clone() };
         let nodes = Guard::of_nodes(token);
         let health = self.health(health::Source::Followed(progress), Some(&catalog));
