@@ -160,8 +160,23 @@ async fn find(transaction: &mut Transaction, namespace: &Namespace) -> Result<Op
     row.map(NamespaceRow::record).transpose()
 }
 
+/// Whether a deploy to the namespace can be over a quota. Where it cannot, what there is need not be counted: that takes
+/// the longer the more functions there are, and other deploys wait meanwhile.
+async fn bounds_deploys(transaction: &mut Transaction, namespace: &Namespace) -> Result<bool, RegistryError> {
+    let bounds: i64 = on!(transaction, connection => sqlx::query_scalar(
+        "SELECT COUNT(*) FROM quotas WHERE namespace = $1 \
+         AND (functions IS NOT NULL OR component_bytes IS NOT NULL OR memory IS NOT NULL)",
+    )
+    .bind(namespace.as_str())
+    .fetch_one(connection))?;
+    Ok(bounds > 0)
+}
+
 /// Refuses what would take the namespace over its quota. `is_new` says whether the function would come to be.
 pub(super) async fn check(transaction: &mut Transaction, new: &NewVersion, is_new: bool) -> Result<(), RegistryError> {
+    if !bounds_deploys(transaction, &new.namespace).await? {
+        return Ok(());
+    }
     let Some(NamespaceRecord { quota, functions, component_bytes, .. }) = find(transaction, &new.namespace).await?
     else {
         return Ok(());
