@@ -143,6 +143,10 @@ pub(crate) struct Settings {
     )]
     pub(crate) max_instances: u32,
 
+    /// Make an instance for every request, in place of restoring one of its function to how it began
+    #[arg(long, env = "WASMWAY_FRESH_INSTANCES")]
+    pub(crate) fresh_instances: bool,
+
     /// Largest memory limit that a function may ask for
     #[arg(
         long, env = "WASMWAY_MAX_MEMORY", value_name = "SIZE", default_value = "512MiB",

@@ -103,6 +103,7 @@ pub(crate) fn config(
         trust_forwarded: settings.trust_forwarded,
         drain_timeout: settings.drain_timeout,
         max_instances: settings.max_instances,
+        fresh_instances: settings.fresh_instances,
         max_memory: settings.max_memory.as_u64(),
         max_upload: settings.max_upload.as_u64(),
         max_connections: settings.max_connections,

@@ -50,6 +50,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Instances at once, for each of the two engines.
     pub max_instances: u32,
+    /// No instance of WASI 0.2 is restored to serve another request.
+    pub fresh_instances: bool,
     /// Largest memory limit that a function may have, in bytes.
     pub max_memory: u64,
     /// Largest component that is taken, in bytes.

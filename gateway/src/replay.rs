@@ -57,6 +57,7 @@ fn start(capture: &Capture, scratch: &Path) -> anyhow::Result<Scheduler> {
     let config = SchedulerConfig {
         code_cache: scratch.join("code"),
         max_instances: 1,
+        fresh_instances: true,
         max_requests: 1,
         max_memory: capture.function.limits.memory_bytes.min(MEMORY_MAX),
         idle_memory: 0,

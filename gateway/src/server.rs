@@ -344,6 +344,7 @@ fn scheduler_config(config: &Config, control: SocketAddr) -> SchedulerConfig {
     SchedulerConfig {
         code_cache: config.data_dir.join("code"),
         max_instances: config.max_instances,
+        fresh_instances: config.fresh_instances,
         max_requests: config.max_requests,
         max_memory: config.max_memory,
         idle_memory: pressure::memory_limit().map_or(IDLE_MEMORY, |limit| limit / IDLE_SHARE),

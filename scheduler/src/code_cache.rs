@@ -28,7 +28,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, UNIX_EPOCH},
 };
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, Precompiled, component::Component};
 
 /// How the names of files begin that are being made; what a process that was killed has left of them is removed.
 const SCRATCH: &str = "making-";
@@ -73,6 +73,13 @@ pub(crate) struct CodeId<'a> {
     pub(crate) digest: &'a [u8; 32],
     pub(crate) world: World,
     pub(crate) engine: &'a Engine,
+}
+
+/// Native code, ready to be linked.
+pub(crate) enum Code {
+    Component(Component),
+    /// Of a [flat](crate::flat) component.
+    Flat(Module),
 }
 
 impl CodeCache {
@@ -127,9 +134,9 @@ impl CodeCache {
         fs::rename(scratch, &path)
     }
 
-    /// The component's code, mapped; `None` when there is none that can be trusted. What can be trusted and yet does
+    /// The component's code, mapped, in the form that the compiler chose; `None` when there is none that can be trusted. What can be trusted and yet does
     /// not load is too large for the engine's pool: the error says in what.
-    pub(crate) fn load(&self, id: CodeId<'_>) -> Result<Option<Component>, String> {
+    pub(crate) fn load(&self, id: CodeId<'_>) -> Result<Option<Code>, String> {
         let path = self.path(id);
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -142,8 +149,14 @@ impl CodeCache {
             Err(error) => return Ok(distrust(&path, &error.to_string())),
         }
         let verified = path_of_open(&file, &path);
+        let form = Engine::detect_precompiled_file(&verified).ok().flatten();
         // SAFETY: see the head of this file; `verified` names the open file that was just checked.
-        let loaded = unsafe { Component::deserialize_file(id.engine, verified) };
+        let loaded = unsafe {
+            match form {
+                Some(Precompiled::Module) => Module::deserialize_file(id.engine, verified).map(Code::Flat),
+                _ => Component::deserialize_file(id.engine, verified).map(Code::Component),
+            }
+        };
         loaded.map(Some).map_err(|error| format!("{error:#}"))
     }
 
@@ -233,7 +246,7 @@ fn update(mac: &mut Hmac<Sha256>, file: &mut File) -> io::Result<()> {
 }
 
 /// Says why code is not used. It is made again, so that this is no error for the caller.
-fn distrust(path: &Path, why: &str) -> Option<Component> {
+fn distrust(path: &Path, why: &str) -> Option<Code> {
     tracing::warn!(path = %path.display(), why, "native code is not usable and will be compiled again");
     None
 }

@@ -3,8 +3,9 @@
 //! that it never happens in the process that serves.
 
 use crate::{
-    component::{self, ComponentSummary, Refusal},
+    component::{self, ComponentSummary, Refusal, World},
     engine::{self, TargetCpu},
+    flat,
     jail::{self, Jail},
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -105,7 +106,11 @@ fn compile(job: &Job, mut component: File, mut code: File) -> io::Result<Result<
         Err(refusal) => return Ok(Err(refusal)),
     };
     let engine = engine::compiling(summary.world, job.target_cpu).map_err(io::Error::other)?;
-    match engine.precompile_component(&bytes) {
+    let native = match flat::flatten(&bytes).filter(|_| summary.world == World::Http02) {
+        Some(module) => engine.precompile_module(&module),
+        None => engine.precompile_component(&bytes),
+    };
+    match native {
         Ok(native) => {
             code.write_all(&native)?;
             Ok(Ok(summary))

@@ -1,7 +1,8 @@
 //! A function as the scheduler knows it.
 
 use crate::{
-    component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, places::Places, tenant::Tenant,
+    component::World, fair_queue::Share, limits::Limits, outbound::OutboundPolicy, places::Places, spare::Resting,
+    tenant::Tenant,
 };
 use std::{
     path::PathBuf,
@@ -54,15 +55,17 @@ impl Function {
             env: env.into(),
             outbound: Arc::new(outbound),
             pace: Arc::default(),
-            reuse: None,
+            reuse: (world == World::Http02).then(|| Arc::new(Reuse::restored())),
         }
     }
 
     /// Lets each instance serve up to so many requests, one after the other: what one request leaves in memory the next
-    /// one finds. Of WASI 0.2 every request has an instance of its own in any case.
+    /// one finds. Of WASI 0.2 no request finds anything of another in any case.
     #[must_use]
     pub fn with_instances_reused_for(mut self, requests: u32) -> Self {
-        self.reuse = (requests > 1 && self.world == World::Http03).then(|| Arc::new(Reuse { requests }));
+        if self.world == World::Http03 {
+            self.reuse = (requests > 1).then(|| Arc::new(Reuse { requests, resting: Resting::default() }));
+        }
         self
     }
 
@@ -102,11 +105,23 @@ impl Function {
     }
 }
 
-/// That instances of a function may serve several requests. Those that wait for one are known by it.
+/// That instances of a function may serve several requests.
 #[derive(Debug)]
 pub(crate) struct Reuse {
     /// As many, at most.
     pub(crate) requests: u32,
+    /// Those that wait for one.
+    pub(crate) resting: Resting,
+}
+
+impl Reuse {
+    /// Requests that one instance serves which is restored after each: what should be the same is made anew now and then.
+    const RESTORED: u32 = 10_000;
+
+    /// For instances that are restored, if they can be.
+    fn restored() -> Self {
+        Self { requests: Self::RESTORED, resting: Resting::default() }
+    }
 }
 
 /// Whether the requests of a function end within a slice, as a rule.

@@ -4,6 +4,7 @@
 
 use crate::{
     component::World,
+    flat::Calls,
     limits::{FIELDS_BYTES, HOST_RESOURCES, MemoryLimiter, RANDOM_BYTES, WAITING_WRITES, WRITE_BYTES},
     meter::Meter,
     outbound::RequestOutbound,
@@ -32,6 +33,8 @@ pub(crate) struct Host {
     table: ResourceTable,
     hooks: Hooks,
     pub(crate) limiter: MemoryLimiter,
+    /// Of a flat component.
+    calls: Calls,
 }
 
 /// WASI as a guest sees it.
@@ -74,10 +77,8 @@ impl Host {
     pub(crate) fn new(around: Surroundings, outbound: RequestOutbound, limiter: MemoryLimiter) -> Self {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HOST_RESOURCES);
         let hooks = Hooks { outbound: Some(outbound), tape: around.tape.clone() };
-        Self { around, wasi: None, http, table, hooks, limiter }
+        Self { around, wasi: None, http, table: empty_table(), hooks, limiter, calls: Calls::default() }
     }
 
     pub(crate) fn meter(&self) -> &Meter {
@@ -94,6 +95,17 @@ impl Host {
         self.limiter.work_for(meter);
     }
 
+    /// For an instance that is as it was made, with nothing of the host's.
+    pub(crate) fn begin_again(&mut self) {
+        self.table = empty_table();
+        self.wasi = None;
+    }
+
+    /// What a flat component is doing.
+    pub(crate) fn calls(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
+
     /// True when the request has requests to others under way.
     pub(crate) fn is_calling(&self) -> bool {
         self.hooks.outbound.as_ref().is_some_and(RequestOutbound::is_busy)
@@ -103,6 +115,12 @@ impl Host {
     pub(crate) fn tape(&self) -> Option<Tape> {
         self.around.tape.clone()
     }
+}
+
+fn empty_table() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(HOST_RESOURCES);
+    table
 }
 
 impl WasiView for Host {

@@ -6,6 +6,7 @@ use crate::{
     answer::Answer,
     body::RequestBody,
     engine::ClockGuard,
+    flat::{FlatInstance, FlatPre},
     function::{Function, Pace},
     host::{Host, Surroundings},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
@@ -13,8 +14,8 @@ use crate::{
     outbound::RequestOutbound,
     outcome::Failure,
     places::Place,
-    program::Program,
-    spare::{Again, Seat, Spare},
+    program::{Pre, Program},
+    spare::{Again, Left, Seat, Spare},
     stdio::LogSink,
     tape::Tape,
     trace::Step,
@@ -33,11 +34,13 @@ use std::{
     thread,
     time::Duration,
 };
-use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline, component::Resource};
 use wasmtime_wasi_http::{
     WasiHttpView,
-    handler::ProxyPre,
-    p2::bindings::{ProxyPre as ProxyPre02, http::types::Scheme},
+    p2::bindings::{
+        ProxyPre as ProxyPre02,
+        http::types::{IncomingRequest, ResponseOutparam, Scheme},
+    },
     p3::{
         self,
         bindings::{Service, ServicePre as ProxyPre03},
@@ -49,8 +52,8 @@ type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// A guest that is over. With the store ends what the guest was writing, and ends well as it seems: so the store is
 /// kept until it is known how the guest ended.
 struct Ended {
-    /// An outer error is a panic of the host. Of WASI 0.3 there is what would serve another request.
-    result: thread::Result<wasmtime::Result<Option<Service>>>,
+    /// An outer error is a panic of the host. There may be what would serve another request.
+    result: thread::Result<wasmtime::Result<Option<Left>>>,
     store: Store<Host>,
 }
 
@@ -77,34 +80,50 @@ where
     let (used, slot, again) = match seat {
         Seat::Fresh(slot, again) => (None, slot, again),
         Seat::Spare(spare) => {
-            let Spare { store, slot, service, again, .. } = *spare;
-            (Some((store, service)), slot, Some(again.next()))
+            let Spare { store, slot, left, again, .. } = *spare;
+            (Some((store, left)), slot, Some(again.next()))
         }
     };
     let mark = again.as_ref().map(Again::mark);
     let request = RequestBody::of(request, limits.request_body, &meter, tape.as_ref(), mark);
     let answer = Arc::new(Answer::default());
     let given = answer.clone();
-    let fresh = |engine: &wasmtime::Engine, logs, outbound| {
-        let limiter = MemoryLimiter::new(limits.memory, meter.clone());
-        store(engine, Host::new(Surroundings { env: function.env.clone(), logs, tape }, outbound, limiter))
+    let prepare = |engine: &Engine| match used {
+        Some((mut store, left)) => {
+            store.data_mut().work_for(logs, Some(outbound), meter.clone());
+            store.set_epoch_deadline(1);
+            (Some(left), store)
+        }
+        None => {
+            let limiter = MemoryLimiter::new(limits.memory, meter.clone());
+            let around = Surroundings { env: function.env.clone(), logs, tape };
+            (None, store(engine, Host::new(around, outbound, limiter)))
+        }
     };
-    let future: GuestFuture = match (&program.pre, used) {
-        (ProxyPre::P2(pre), _) => {
-            let (pre, mut store) = (pre.clone(), fresh(pre.engine(), logs, outbound));
+    let future: GuestFuture = match &program.pre {
+        Pre::Flat(pre) => {
+            let (left, mut store) = prepare(pre.engine());
+            let callee = match left {
+                Some(Left::Flat(instance)) => Flat::Restored(instance),
+                _ => Flat::Fresh(pre.clone()),
+            };
+            Box::pin(async move {
+                let run = run_flat(callee, &mut store, request, given);
+                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
+            })
+        }
+        Pre::P2(pre) => {
+            let (pre, (_, mut store)) = (pre.clone(), prepare(pre.engine()));
             Box::pin(async move {
                 let run = run_02(&pre, &mut store, request, given);
                 Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
             })
         }
-        (ProxyPre::P3(pre), used) => {
-            let (callee, mut store) = match used {
-                None => (Callee::Fresh(pre.clone()), fresh(pre.engine(), logs, outbound)),
-                Some((mut store, service)) => {
-                    store.data_mut().work_for(logs, Some(outbound), meter.clone());
-                    store.set_epoch_deadline(1);
-                    (Callee::Used(service), store)
-                }
+        Pre::P3(pre) => {
+            let (left, mut store) = prepare(pre.engine());
+            let callee = match left {
+                Some(Left::Service(service)) => Callee::Used(service),
+                _ => Callee::Fresh(pre.clone()),
             };
             Box::pin(async move {
                 let run = run_03(callee, &mut store, request, given);
@@ -128,7 +147,7 @@ where
 }
 
 /// A store with every limit set, before any code of the guest runs: a start function can attack too.
-fn store(engine: &wasmtime::Engine, host: Host) -> Store<Host> {
+fn store(engine: &Engine, host: Host) -> Store<Host> {
     let mut store = Store::new(engine, host);
     store.limiter(|host| &mut host.limiter);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
@@ -178,12 +197,42 @@ impl Future for GiveUpTurn {
     }
 }
 
-async fn run_02<B>(
-    pre: &ProxyPre02<Host>,
+/// What is called, of a flat component.
+enum Flat {
+    Fresh(Arc<FlatPre>),
+    Restored(FlatInstance),
+}
+
+async fn run_flat<B>(
+    callee: Flat,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Service>>
+) -> wasmtime::Result<Option<Left>>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let (request, out) = exchange_02(store, request, answer)?;
+    let instance = match callee {
+        Flat::Restored(instance) => instance,
+        Flat::Fresh(pre) => {
+            let began = store.data().meter().step_begins();
+            let instance = pre.instantiate(store).await;
+            store.data().meter().step_ended(Step::Instantiate, began);
+            instance?
+        }
+    };
+    instance.handle(store, request, out).await?;
+    Ok(Some(Left::Flat(instance)))
+}
+
+/// The request and the place for its answer, as a guest of WASI 0.2 gets them.
+fn exchange_02<B>(
+    store: &mut Store<Host>,
+    request: Request<RequestBody<B>>,
+    answer: Arc<Answer>,
+) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
@@ -193,6 +242,20 @@ where
     let out = store.data_mut().http().new_response_outparam_from_callback(move |head| {
         answer.give(head.map_err(|code| format!("{code:?}")));
     })?;
+    Ok((request, out))
+}
+
+async fn run_02<B>(
+    pre: &ProxyPre02<Host>,
+    store: &mut Store<Host>,
+    request: Request<RequestBody<B>>,
+    answer: Arc<Answer>,
+) -> wasmtime::Result<Option<Left>>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::fmt::Display,
+{
+    let (request, out) = exchange_02(store, request, answer)?;
     let began = store.data().meter().step_begins();
     let proxy = pre.instantiate_async(&mut *store).await;
     store.data().meter().step_ended(Step::Instantiate, began);
@@ -211,7 +274,7 @@ async fn run_03<B>(
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Service>>
+) -> wasmtime::Result<Option<Left>>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
@@ -238,7 +301,7 @@ where
         answer.give(head);
         // The guest may still be writing the body, in tasks of its own.
         poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-        Ok(Some(service))
+        Ok(Some(Left::Service(service)))
     };
     store.run_concurrent(call).await?
 }
@@ -312,7 +375,7 @@ impl Running {
     /// know by then that the end is not a good one.
     fn end(&mut self, Ended { result, store }: Ended) -> End {
         let result = match result {
-            Ok(Ok(service)) => Ok(service),
+            Ok(Ok(left)) => Ok(left),
             Ok(Err(error)) => classify(&error, &self.meter, &self.limits).map(|()| None),
             Err(_) => Err(Failure::HostPanic),
         };
@@ -324,7 +387,7 @@ impl Running {
             self.pace.short();
         }
         // Unless it is kept it is dropped here, before its place: who has a place must find a slot.
-        result.map(|service| Spare::of(store, &mut self.slot, service?, self.again.take()?))
+        result.map(|left| Spare::of(store, &mut self.slot, left?, self.again.take()?))
     }
 
     /// Says that it stood in the lane's queue for so long, and has its turn now.

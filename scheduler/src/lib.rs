@@ -18,6 +18,7 @@ mod component;
 mod deploy_queue;
 mod engine;
 mod fair_queue;
+mod flat;
 mod function;
 mod guest;
 mod host;

@@ -2,10 +2,11 @@
 //! they take and how lately they were used.
 
 use crate::{
-    code_cache::{CodeCache, CodeId},
+    code_cache::{Code, CodeCache, CodeId},
     compile::{CompileError, Compiled, Compiler},
     component::{Refusal, World},
     engine::{self, PoolSize, TargetCpu},
+    flat::{self, FlatPre},
     host::{self, Host},
     meter::Meter,
     trace::Step,
@@ -23,15 +24,12 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
-use wasmtime::{
-    Engine, ResourcesRequired,
-    component::{Component, Linker},
-};
-use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime::{Engine, Module, ResourcesRequired, component::Component};
+use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
 
 /// A component that can be instantiated without any further work.
 pub(crate) struct Program {
-    pub(crate) pre: ProxyPre<Host>,
+    pub(crate) pre: Pre,
     /// Bytes of memory that an instance begins with, in its largest memory.
     pub(crate) initial_memory: u64,
     /// Bytes of native code and data.
@@ -39,10 +37,21 @@ pub(crate) struct Program {
     source: LoadSource,
 }
 
+/// By how it is run.
+pub(crate) enum Pre {
+    /// Of WASI 0.2, [flat](crate::flat).
+    Flat(Arc<FlatPre>),
+    /// Of WASI 0.2.
+    P2(ProxyPre<Host>),
+    /// Of WASI 0.3.
+    P3(ServicePre<Host>),
+}
+
 /// An engine with everything that is linked into its components.
 pub(crate) struct Runtime {
     pub(crate) engine: Engine,
-    linker: Linker<Host>,
+    linker: wasmtime::component::Linker<Host>,
+    for_flat: wasmtime::Linker<Host>,
     world: World,
     pool: PoolSize,
 }
@@ -51,26 +60,41 @@ impl Runtime {
     pub(crate) fn new(world: World, cpu: TargetCpu, pool: PoolSize) -> wasmtime::Result<Self> {
         let engine = engine::pooled(world, cpu, pool)?;
         let linker = host::linker(&engine, world)?;
-        Ok(Self { engine, linker, world, pool })
+        let for_flat = flat::linker(&engine)?;
+        Ok(Self { engine, linker, for_flat, world, pool })
     }
 
-    fn link(&self, component: &Component, source: LoadSource) -> Result<Program, Refusal> {
-        self.fits(component)?;
-        let pre =
-            self.linker.instantiate_pre(component).map_err(|error| Refusal::UnknownImport(format!("{error:#}")))?;
-        let missing = |error: wasmtime::Error| Refusal::MissingExport(format!("a handler of another shape: {error:#}"));
-        let pre = match self.world {
-            World::Http02 => ProxyPre::P2(wasmtime_wasi_http::p2::bindings::ProxyPre::new(pre).map_err(missing)?),
-            World::Http03 => ProxyPre::P3(wasmtime_wasi_http::p3::bindings::ServicePre::new(pre).map_err(missing)?),
+    fn link(&self, code: &Code, source: LoadSource) -> Result<Program, Refusal> {
+        let (pre, needs, code) = match code {
+            Code::Component(component) => {
+                (self.link_component(component)?, component.resources_required(), component.image_range())
+            }
+            Code::Flat(module) => (self.link_flat(module)?, Some(module.resources_required()), module.image_range()),
         };
-        let code = component.image_range();
-        let initial_memory = component.resources_required().map_or(0, |needs| initial_memory(&needs));
+        if let Some(needs) = &needs {
+            self.fits(needs)?;
+        }
+        let initial_memory = needs.as_ref().map_or(0, initial_memory);
         Ok(Program { pre, initial_memory, size: code.end as u64 - code.start as u64, source })
     }
 
+    fn link_flat(&self, module: &Module) -> Result<Pre, Refusal> {
+        let pre = FlatPre::new(module, &self.for_flat);
+        pre.map(|pre| Pre::Flat(Arc::new(pre))).map_err(|error| Refusal::UnknownImport(format!("{error:#}")))
+    }
+
+    fn link_component(&self, component: &Component) -> Result<Pre, Refusal> {
+        let pre =
+            self.linker.instantiate_pre(component).map_err(|error| Refusal::UnknownImport(format!("{error:#}")))?;
+        let missing = |error: wasmtime::Error| Refusal::MissingExport(format!("a handler of another shape: {error:#}"));
+        Ok(match self.world {
+            World::Http02 => Pre::P2(ProxyPre::new(pre).map_err(missing)?),
+            World::Http03 => Pre::P3(ServicePre::new(pre).map_err(missing)?),
+        })
+    }
+
     /// Refuses at deploy what the pool could never hold.
-    fn fits(&self, component: &Component) -> Result<(), Refusal> {
-        let Some(needs) = component.resources_required() else { return Ok(()) };
+    fn fits(&self, needs: &ResourcesRequired) -> Result<(), Refusal> {
         let over = |what: &str, has: u64, limit: u64| {
             Err(Refusal::OverLimits(format!("the component has {what} of {has}; this node allows {limit}")))
         };
@@ -80,8 +104,8 @@ impl Runtime {
         if needs.num_tables > engine::TABLES_PER_COMPONENT {
             return over("a number of tables", needs.num_tables.into(), engine::TABLES_PER_COMPONENT.into());
         }
-        if initial_memory(&needs) > self.pool.memory {
-            return over("an initial memory in bytes", initial_memory(&needs), self.pool.memory);
+        if initial_memory(needs) > self.pool.memory {
+            return over("an initial memory in bytes", initial_memory(needs), self.pool.memory);
         }
         if let Some(elements) = needs.max_initial_table_size
             && elements > engine::TABLE_ELEMENTS as u64
@@ -231,7 +255,7 @@ impl Loader {
             let code = code.map_err(|why| {
                 Refusal::OverLimits(format!("the component needs more than an instance may have on this node: {why}"))
             })?;
-            code.map(|component| runtime.link(&component, source)).transpose()
+            code.map(|code| runtime.link(&code, source)).transpose()
         });
         match task.await {
             Ok(Ok(program)) => Ok(program.map(Arc::new)),

@@ -34,7 +34,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Poll,
     thread,
     time::Duration,
@@ -48,6 +51,8 @@ pub struct SchedulerConfig {
     pub code_cache: PathBuf,
     /// Instances at once, for each of the two engines.
     pub max_instances: u32,
+    /// No instance of WASI 0.2 is restored to serve another request of its function.
+    pub fresh_instances: bool,
     /// Requests at once on the node.
     pub max_requests: u32,
     /// The largest memory limit that a function may have, in bytes.
@@ -140,8 +145,12 @@ pub struct EngineUsage {
     pub world: World,
     /// Instances that it can hold at once.
     pub slots: u32,
-    /// Instances that it holds.
+    /// Instances that it holds, without those that only wait for a request.
     pub used: u32,
+    /// Instances that only wait for a request, and give way to any.
+    pub resting: u32,
+    /// Requests since the start, by the kind of sandbox that they got.
+    pub sandboxes: [(&'static str, u64); 2],
 }
 
 /// Runs functions.
@@ -153,7 +162,11 @@ pub struct Scheduler {
     outbound: Arc<Outbound>,
     node: Arc<Places>,
     slots: [Arc<Places>; 2],
-    spares: Arc<Spares>,
+    fresh_instances: bool,
+    /// Of both engines.
+    spares: [Arc<Spares>; 2],
+    /// Requests that got a fresh instance, and one that had served others, of both engines.
+    sandboxes: [[AtomicU64; 2]; 2],
 }
 
 /// Of all slots, the part that instances may take which wait for another request.
@@ -183,7 +196,9 @@ impl Scheduler {
             outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
             node: Places::new(config.max_requests),
             slots: [Places::new(config.max_instances), Places::new(config.max_instances)],
-            spares: Spares::new(config.max_instances / SPARE_SHARE, config.idle_memory),
+            fresh_instances: config.fresh_instances,
+            sandboxes: Default::default(),
+            spares: [(); 2].map(|()| Spares::new(config.max_instances / SPARE_SHARE, config.idle_memory)),
         })
     }
 
@@ -242,8 +257,20 @@ impl Scheduler {
     pub fn usage(&self) -> [EngineUsage; 2] {
         [World::Http02, World::Http03].map(|world| {
             let slots = self.slots(world);
-            EngineUsage { world, slots: slots.all(), used: slots.taken() }
+            let resting = self.spares(world).resting();
+            let used = slots.taken().saturating_sub(resting);
+            let [fresh, again] =
+                self.sandboxes[usize::from(world == World::Http03)].each_ref().map(|count| count.load(Relaxed));
+            let kind = if world == World::Http02 { "restored" } else { "reused" };
+            EngineUsage { world, slots: slots.all(), used, resting, sandboxes: [("fresh", fresh), (kind, again)] }
         })
+    }
+
+    fn spares(&self, world: World) -> &Arc<Spares> {
+        match world {
+            World::Http02 => &self.spares[0],
+            World::Http03 => &self.spares[1],
+        }
     }
 
     fn slots(&self, world: World) -> &Arc<Places> {
@@ -321,16 +348,22 @@ impl Scheduler {
         let own = function.places.take().ok_or(busy)?;
         let of_namespace = tenant.enter()?;
         let of_node = self.node.take().ok_or(Failure::NodeBusy)?;
-        let reuse = function.reuse.as_ref().filter(|_| !is_taped);
-        let seat = match reuse.and_then(|reuse| self.spares.take(reuse)) {
+        let spares = self.spares(function.world);
+        let is_alone = is_taped || self.fresh_instances && function.world == World::Http02;
+        let reuse = function.reuse.as_ref().filter(|_| !is_alone);
+        let seat = match reuse.and_then(|reuse| spares.take(reuse)) {
             Some(spare) => Seat::Spare(spare),
             None => {
                 let slot = self.slot(function.world).ok_or(Failure::NodeBusy)?;
-                Seat::Fresh(slot, reuse.map(|reuse| Again::first(reuse, &self.spares)))
+                Seat::Fresh(slot, reuse.map(|reuse| Again::first(reuse, spares)))
             }
         };
         match (tenant.count(meter.started()), seat) {
-            (Ok(()), seat) => Ok(([own, of_namespace, of_node], seat)),
+            (Ok(()), seat) => {
+                let is_again = usize::from(matches!(seat, Seat::Spare(_)));
+                self.sandboxes[usize::from(function.world == World::Http03)][is_again].fetch_add(1, Relaxed);
+                Ok(([own, of_namespace, of_node], seat))
+            }
             (Err(failure), seat) => {
                 seat.give_back();
                 Err(failure)
@@ -341,7 +374,7 @@ impl Scheduler {
     /// A slot of the pool: if need be that of an instance which only waits for another request.
     fn slot(&self, world: World) -> Option<Place> {
         let slots = self.slots(world);
-        slots.take().or_else(|| if world == World::Http03 && self.spares.evict() { slots.take() } else { None })
+        slots.take().or_else(|| if self.spares(world).evict() { slots.take() } else { None })
     }
 }
 

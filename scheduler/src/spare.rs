@@ -1,10 +1,19 @@
-//! Instances that have served a request and wait for another one: of functions of WASI 0.3 that ask for it. All others,
-//! and these by default, get a fresh instance for every request.
+//! Instances that have served a request and wait for another one.
+//!
+//! Those of [flat](crate::flat) components are restored before: what their next request finds is what it would find in a
+//! fresh one. Those of WASI 0.3 are as their last request left them, and are kept only where their function asks for it.
+//! All others end with their request.
 
-use crate::{function::Reuse, host::Host, meter::Meter, places::Place, stdio::Unheard};
+use crate::{flat::FlatInstance, function::Reuse, host::Host, meter::Meter, places::Place, stdio::Unheard};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -65,12 +74,18 @@ impl Again {
     }
 }
 
+/// What of an instance can be called again.
+pub(crate) enum Left {
+    Flat(FlatInstance),
+    Service(Service),
+}
+
 /// An instance that may serve another request of the function that it belongs to. Dropped, it ends.
 pub(crate) struct Spare {
     // In this order: who has the place must find a slot.
     pub(crate) store: Store<Host>,
     pub(crate) slot: Place,
-    pub(crate) service: Service,
+    pub(crate) left: Left,
     pub(crate) again: Again,
     since: Instant,
 }
@@ -78,17 +93,19 @@ pub(crate) struct Spare {
 impl Spare {
     /// Of an instance that is over with a request, if nothing of that is left in it: the request would otherwise not be
     /// over for its client and for those who count.
-    pub(crate) fn of(
-        mut store: Store<Host>,
-        slot: &mut Option<Place>,
-        service: Service,
-        again: Again,
-    ) -> Option<Box<Self>> {
-        if !again.may_go_on() || store.data().is_calling() {
+    pub(crate) fn of(mut store: Store<Host>, slot: &mut Option<Place>, left: Left, again: Again) -> Option<Box<Self>> {
+        if store.data().is_calling() {
             return None;
         }
-        store.data_mut().work_for(Arc::new(Unheard), None, Meter::of_nobody());
-        Some(Box::new(Self { store, slot: slot.take()?, service, again, since: Instant::now() }))
+        let is_as_it_may_be = match &left {
+            Left::Flat(instance) => instance.restore(&mut store),
+            Left::Service(_) => true,
+        };
+        if !is_as_it_may_be || !again.may_go_on() {
+            return None;
+        }
+        store.data_mut().work_for(Unheard::by_all(), None, Meter::of_nobody());
+        Some(Box::new(Self { store, slot: slot.take()?, left, again, since: Instant::now() }))
     }
 
     /// Lets it wait for another request.
@@ -103,63 +120,131 @@ impl Spare {
     }
 }
 
-/// The instances that wait, those that came last at the end.
+/// The instances of one function that wait, those that came last at the end.
 #[derive(Default)]
-struct Resting {
-    spares: VecDeque<Box<Spare>>,
-    bytes: u64,
-    /// A task looks after those that wait for too long.
-    is_watched: bool,
+pub(crate) struct Resting {
+    spares: Mutex<VecDeque<Box<Spare>>>,
+    /// As many, about: who finds none need not wait for others who look.
+    count: AtomicUsize,
+    /// It is known to the [`Spares`].
+    is_listed: AtomicBool,
 }
 
-impl Resting {
-    fn remove(&mut self, index: usize) -> Option<Box<Spare>> {
-        let spare = self.spares.remove(index)?;
-        self.bytes -= spare.bytes();
-        Some(spare)
+impl std::fmt::Debug for Resting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} resting", self.count.load(Relaxed))
     }
 }
 
-/// Where instances wait.
+impl Resting {
+    /// Takes the one that `choose` chooses out.
+    fn take(&self, choose: impl FnOnce(&mut VecDeque<Box<Spare>>) -> Option<Box<Spare>>) -> Option<Box<Spare>> {
+        if self.count.load(SeqCst) == 0 {
+            return None;
+        }
+        let spare = choose(&mut lock(&self.spares))?;
+        self.count.fetch_sub(1, SeqCst);
+        Some(spare)
+    }
+
+    fn put(&self, spare: Box<Spare>) {
+        let mut spares = lock(&self.spares);
+        spares.push_back(spare);
+        self.count.fetch_add(1, SeqCst);
+    }
+
+    /// Whether it has any; asked by who holds the list. One that comes at the same time is seen here, or sees that it is
+    /// not listed.
+    fn stays_listed(&self) -> bool {
+        self.is_listed.store(false, SeqCst);
+        let stays = self.count.load(SeqCst) > 0;
+        if stays {
+            self.is_listed.store(true, SeqCst);
+        }
+        stays
+    }
+}
+
+/// All the instances that wait, of one engine.
 pub(crate) struct Spares {
-    resting: Mutex<Resting>,
+    /// Functions that have some, or had until lately, in the order in which they came.
+    functions: Mutex<VecDeque<Weak<Reuse>>>,
+    count: AtomicUsize,
+    bytes: AtomicU64,
     most: usize,
     most_bytes: u64,
+    /// A task looks after those that wait for too long.
+    is_watched: AtomicBool,
 }
 
 impl Spares {
     /// For so many instances, with so many bytes of memory in all.
     pub(crate) fn new(most: u32, most_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { resting: Mutex::default(), most: most as usize, most_bytes })
+        Arc::new(Self {
+            functions: Mutex::default(),
+            count: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+            most: most as usize,
+            most_bytes,
+            is_watched: AtomicBool::new(false),
+        })
+    }
+
+    /// How many wait.
+    pub(crate) fn resting(&self) -> u32 {
+        u32::try_from(self.count.load(Relaxed)).unwrap_or(u32::MAX)
     }
 
     /// An instance that waits for a request of this function: the one that came last, whose memory is the most likely to
     /// be in the processor's caches.
-    pub(crate) fn take(&self, reuse: &Arc<Reuse>) -> Option<Box<Spare>> {
-        let mut resting = self.lock();
-        let index = resting.spares.iter().rposition(|spare| Arc::ptr_eq(&spare.again.reuse, reuse))?;
-        resting.remove(index)
+    pub(crate) fn take(&self, reuse: &Reuse) -> Option<Box<Spare>> {
+        let spare = reuse.resting.take(VecDeque::pop_back)?;
+        self.left(&spare);
+        Some(spare)
     }
 
-    /// Ends the instance that has waited for the longest time, for the sake of its slot. False when there is none.
+    /// Ends an instance that has waited for long, for the sake of its slot. False when there is none.
     pub(crate) fn evict(&self) -> bool {
-        let oldest = self.lock().remove(0);
-        oldest.is_some()
+        self.oldest().is_some()
+    }
+
+    /// Takes the one out that has waited the longest of a function's, of functions in turn.
+    fn oldest(&self) -> Option<Box<Spare>> {
+        let mut functions = lock(&self.functions);
+        for _ in 0..functions.len() {
+            let function = functions.pop_front()?;
+            let Some(reuse) = function.upgrade() else { continue };
+            functions.push_back(function);
+            if let Some(spare) = reuse.resting.take(VecDeque::pop_front) {
+                self.left(&spare);
+                return Some(spare);
+            }
+        }
+        None
+    }
+
+    fn left(&self, spare: &Spare) {
+        self.count.fetch_sub(1, SeqCst);
+        self.bytes.fetch_sub(spare.bytes(), SeqCst);
     }
 
     fn rest(self: Arc<Self>, mut spare: Box<Spare>) {
         spare.since = Instant::now();
-        let mut resting = self.lock();
-        resting.bytes += spare.bytes();
-        resting.spares.push_back(spare);
-        // Few at a time, as they come; let go of without the lock.
-        let mut gone = Vec::new();
-        while resting.spares.len() > self.most || resting.bytes > self.most_bytes {
-            gone.extend(resting.remove(0));
+        let reuse = spare.again.reuse.clone();
+        let count = self.count.fetch_add(1, SeqCst) + 1;
+        let bytes = self.bytes.fetch_add(spare.bytes(), SeqCst) + spare.bytes();
+        reuse.resting.put(spare);
+        if !reuse.resting.is_listed.load(SeqCst) {
+            let mut functions = lock(&self.functions);
+            if !reuse.resting.is_listed.swap(true, SeqCst) {
+                functions.push_back(Arc::downgrade(&reuse));
+            }
         }
-        let watch = !resting.spares.is_empty() && !std::mem::replace(&mut resting.is_watched, true);
-        drop(resting);
-        if watch {
+        // One goes for one that comes.
+        if count > self.most || bytes > self.most_bytes {
+            drop(self.oldest());
+        }
+        if !self.is_watched.load(SeqCst) && !self.is_watched.swap(true, SeqCst) {
             tokio::spawn(Self::watch(Arc::downgrade(&self)));
         }
     }
@@ -169,20 +254,39 @@ impl Spares {
         loop {
             sleep(LOOK).await;
             let Some(spares) = spares.upgrade() else { return };
-            let mut resting = spares.lock();
-            let waiting = resting.spares.iter().position(|spare| spare.since.elapsed() < REST);
-            let gone: Vec<_> = (0..waiting.unwrap_or(resting.spares.len())).map(|_| resting.remove(0)).collect();
-            resting.is_watched = waiting.is_some();
-            drop(resting);
-            drop(gone);
-            if waiting.is_none() {
-                return;
+            spares.look();
+            if spares.count.load(SeqCst) == 0 {
+                spares.is_watched.store(false, SeqCst);
+                // One that came just before saw that somebody watches.
+                if spares.count.load(SeqCst) == 0 || spares.is_watched.swap(true, SeqCst) {
+                    return;
+                }
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Resting> {
-        // Nothing under the lock panics half-way.
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends those that have waited for long enough; functions that have none are forgotten.
+    fn look(&self) {
+        let listed = lock(&self.functions).iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        let is_late = |spare: &Spare| spare.since.elapsed() >= REST;
+        for reuse in &listed {
+            let late = |spares: &mut VecDeque<Box<Spare>>| spares.pop_front_if(|spare| is_late(spare));
+            while let Some(spare) = reuse.resting.take(late) {
+                self.left(&spare);
+            }
+        }
+        lock(&self.functions).retain(|function| function.upgrade().is_some_and(|reuse| reuse.resting.stays_listed()));
     }
+}
+
+impl Drop for Spares {
+    fn drop(&mut self) {
+        // An instance that waits holds its function, and its function holds it.
+        while self.oldest().is_some() {}
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under the locks panics half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

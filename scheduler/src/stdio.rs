@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll},
 };
 use tokio::io::AsyncWrite;
@@ -41,6 +41,14 @@ pub trait LogSink: Send + Sync {
 
 /// Where the output goes of an instance that has no request.
 pub(crate) struct Unheard;
+
+impl Unheard {
+    /// The one that there is.
+    pub(crate) fn by_all() -> Arc<dyn LogSink> {
+        static UNHEARD: LazyLock<Arc<Unheard>> = LazyLock::new(|| Arc::new(Unheard));
+        UNHEARD.clone()
+    }
+}
 
 impl LogSink for Unheard {
     fn line(&self, _: OutputStream, _: &str) {}

@@ -1,6 +1,8 @@
-//! Instances of WASI 0.3 that serve several requests: what is kept, what is not, and when there is a new one.
+//! Instances of WASI 0.3 that serve several requests: what is kept, what is not, and when there is a new one. And those of
+//! WASI 0.2 that are restored after each: of them nothing is ever kept.
 
-use crate::harness::{PATIENCE, Platform, Wire, guest};
+use crate::harness::{PATIENCE, Platform, Wire, eventually, guest};
+use futures::StreamExt;
 
 const THREE: &str = "[instances]\nreuse = 3\n";
 
@@ -48,7 +50,11 @@ async fn every_request_has_an_instance_of_its_own_unless_the_function_asks_for_l
     // Another version does not get what belongs to this one.
     platform.deploy_with("tally-p3", "[instances]\nreuse = 4\n").await;
     assert_eq!(calls.counts().await, [1, 2]);
-    platform.idle(PATIENCE).await;
+    eventually("the instance to be let go of", PATIENCE, async || {
+        let resting = platform.metrics().await.value("wasmway_instances_resting", &[("engine", "0.3")]);
+        (resting == 0.0).then_some(())
+    })
+    .await;
     assert_eq!(calls.counts().await, [1, 2], "an instance does not wait for ever");
 }
 
@@ -118,4 +124,64 @@ async fn instances_of_wasi_02_are_not_used_again() {
     let answer = platform.upload("hello", guest("hello")).manifest(THREE).answer().await;
     let detail = answer.expect_problem(422, "limits-refused", "platform");
     assert!(detail.starts_with("instances.reuse: ") && detail.contains("wasi:http/incoming-handler@0.2"), "{detail}");
+}
+
+#[tokio::test]
+async fn no_request_finds_anything_of_another() {
+    let platform = Platform::start().await;
+    platform.deploy("remember").await;
+    let first = platform.get("/remember/").await.expect(200).text().to_owned();
+    assert!(first.starts_with("found: ; "), "{first}");
+    // In whatever way one ends, and whatever it has done, the ones after it find what the first one found.
+    for path in ["/", "/leak", "/grow", "/open", "/much", "/trap", "/", "/exit", "/"] {
+        for _ in 0..3 {
+            let answer = platform.get(&format!("/remember{path}")).await;
+            match path {
+                "/trap" | "/exit" => answer.expect(502),
+                _ => answer.expect(200),
+            };
+            for _ in 0..2 {
+                let next = platform.get("/remember/").await.expect(200).text().to_owned();
+                assert_eq!(next, first, "after {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_find_nothing_of_each_other() {
+    let platform = &Platform::start().await;
+    platform.deploy("remember").await;
+    let first = platform.get("/remember/").await.expect(200).text().to_owned();
+    let calls = (0..400).map(|call| {
+        let path = ["/remember/", "/remember/leak", "/remember/grow", "/remember/open"][call % 4];
+        async move { platform.get(path).await }
+    });
+    let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(16).collect().await;
+    for answer in answers {
+        assert_eq!(answer.expect(200).text(), first);
+    }
+}
+
+/// Restoring is what makes them fast: a change that lost it would lose no other test.
+#[tokio::test]
+async fn instances_of_wasi_02_are_restored() {
+    let platform = Platform::start().await;
+    platform.deploy("hello").await;
+    for _ in 0..20 {
+        platform.get("/hello/").await.expect(200);
+    }
+    let metrics = platform.metrics().await;
+    let of = |kind| metrics.value("wasmway_sandboxes_total", &[("engine", "0.2"), ("kind", kind)]);
+    let (fresh, restored) = (of("fresh"), of("restored"));
+    assert!(restored >= 15.0 && fresh + restored >= 20.0, "fresh {fresh}, restored {restored}");
+
+    let platform = Platform::builder().arg("--fresh-instances").start().await;
+    platform.deploy("hello").await;
+    for _ in 0..20 {
+        platform.get("/hello/").await.expect(200);
+    }
+    let restored =
+        platform.metrics().await.value("wasmway_sandboxes_total", &[("engine", "0.2"), ("kind", "restored")]);
+    assert_eq!(restored, 0.0, "who operates it may want it so");
 }

@@ -2,6 +2,7 @@
 
 use super::Interrupted;
 use crate::{
+    flat::CallTooLarge,
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits},
     meter::Meter,
     outcome::Failure,
@@ -43,6 +44,9 @@ pub(super) fn classify(error: &wasmtime::Error, meter: &Meter, limits: &Limits) 
     }
     if meter.was_memory_denied() {
         return Err(Failure::Memory { limit: limits.memory });
+    }
+    if error.downcast_ref::<CallTooLarge>().is_some() {
+        return Err(Failure::HostLimit(format!("{HOSTCALL_BYTES} bytes in one call of the host")));
     }
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
         return Err(Failure::HostLimit(format!("{HOST_RESOURCES} host resources at once")));
