@@ -1,5 +1,6 @@
 //! Every metric of the process, with its help text and unit, in one place.
 
+mod engines;
 mod exemplars;
 mod functions;
 mod node;
@@ -11,6 +12,7 @@ pub(crate) use functions::FunctionMetrics;
 pub(crate) use node::NodeState;
 pub(crate) use reading::{Latencies, Totals, quantile};
 
+use engines::OfEngines;
 use functions::OfFunctions;
 use node::OfNode;
 use prometheus::{
@@ -72,13 +74,9 @@ pub(crate) struct Metrics {
     of_functions: OfFunctions,
     rejected: IntCounterVec,
     memory_used: Gauge,
-    instances: IntGaugeVec,
-    instances_resting: IntGaugeVec,
-    pool_slots: IntGaugeVec,
-    pool_slots_used: IntGaugeVec,
+    of_engines: OfEngines,
     cpu_queue: IntGauge,
     demotions: IntCounter,
-    sandboxes: IntCounterVec,
     programs_loaded: IntGauge,
     program_loads: IntCounterVec,
     compile_duration: prometheus::Histogram,
@@ -110,18 +108,7 @@ impl Metrics {
                     "Memory in use, as a share of what the machine or the control group has, 0 to 1.",
                 )?,
             )?,
-            instances: gauge("wasmway_instances", "Instances that work for a request.", &["engine"])?,
-            instances_resting: gauge(
-                "wasmway_instances_resting",
-                "Instances that have served a request and wait for another; they give way to any that needs their slot.",
-                &["engine"],
-            )?,
-            pool_slots: gauge("wasmway_pool_slots", "Instances that the pool can hold at once.", &["engine"])?,
-            pool_slots_used: gauge(
-                "wasmway_pool_slots_used",
-                "Slots of the pool that requests have taken.",
-                &["engine"],
-            )?,
+            of_engines: OfEngines::declare(&registry)?,
             cpu_queue: kept(
                 &registry,
                 IntGauge::new("wasmway_cpu_queue_requests", "Long requests that are ready and wait for their turn.")?,
@@ -132,11 +119,6 @@ impl Metrics {
                     "wasmway_demotions_total",
                     "Requests that were sent to the lane of long requests, after a slice of CPU time or at once.",
                 )?,
-            )?,
-            sandboxes: counter(
-                "wasmway_sandboxes_total",
-                "Requests that got a sandbox: a fresh one, one that was restored to how it began, or one that is reused as it is.",
-                &["engine", "kind"],
             )?,
             programs_loaded: kept(&registry, IntGauge::new("wasmway_programs_loaded", "Programs in memory.")?)?,
             program_loads: counter(
@@ -226,17 +208,7 @@ impl Metrics {
     pub(crate) fn refresh(&self, scheduler: &Scheduler, node: &NodeState) {
         let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         self.node.set(node);
-        for usage in scheduler.usage() {
-            let engine = &[usage.world.as_str()];
-            self.instances.with_label_values(engine).set(usage.used.into());
-            self.instances_resting.with_label_values(engine).set(usage.resting.into());
-            self.pool_slots.with_label_values(engine).set(usage.slots.into());
-            self.pool_slots_used.with_label_values(engine).set(usage.used.into());
-            for (kind, count) in usage.sandboxes {
-                let counter = self.sandboxes.with_label_values(&[usage.world.as_str(), kind]);
-                counter.inc_by(count.saturating_sub(counter.get()));
-            }
-        }
+        scheduler.usage().iter().for_each(|usage| self.of_engines.set(usage));
         self.cpu_queue.set(scheduler.cpu_queue() as i64);
         self.demotions.inc_by(scheduler.demotions().saturating_sub(self.demotions.get()));
         self.programs_loaded.set(scheduler.programs_loaded() as i64);

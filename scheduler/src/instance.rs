@@ -1,12 +1,12 @@
 //! One instance: a fresh store, an instance in it, one call in turns, and how it ended.
 
+mod call;
 mod classify;
 
 use crate::{
     answer::Answer,
     body::RequestBody,
     engine::ClockGuard,
-    flat::{FlatInstance, FlatPre},
     function::{Function, Pace},
     host::{Host, Surroundings},
     limits::{COMPONENT_HANDLES, HOST_RESOURCES, HOSTCALL_BYTES, Limits, MemoryLimiter},
@@ -14,7 +14,7 @@ use crate::{
     outbound::RequestOutbound,
     outcome::Failure,
     places::Place,
-    program::{Pre, Program},
+    program::Program,
     spare::{Again, Left, Seat, Spare},
     stdio::LogSink,
     tape::Tape,
@@ -22,30 +22,16 @@ use crate::{
 };
 use bytes::Bytes;
 use classify::classify;
-use futures::FutureExt;
 use http::Request;
 use http_body::Body;
 use std::{
-    future::poll_fn,
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     thread,
     time::Duration,
 };
-use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline, component::Resource};
-use wasmtime_wasi_http::{
-    WasiHttpView,
-    p2::bindings::{
-        ProxyPre as ProxyPre02,
-        http::types::{IncomingRequest, ResponseOutparam, Scheme},
-    },
-    p3::{
-        self,
-        bindings::{Service, ServicePre as ProxyPre03},
-    },
-};
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 
 type GuestFuture = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -100,37 +86,7 @@ where
             (None, store(engine, Host::new(around, outbound, limiter)))
         }
     };
-    let future: GuestFuture = match &program.pre {
-        Pre::Flat(pre) => {
-            let (left, mut store) = prepare(pre.engine());
-            let callee = match left {
-                Some(Left::Flat(instance)) => Flat::Restored(instance),
-                _ => Flat::Fresh(pre.clone()),
-            };
-            Box::pin(async move {
-                let run = run_flat(callee, &mut store, request, given);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-        Pre::P2(pre) => {
-            let (pre, (_, mut store)) = (pre.clone(), prepare(pre.engine()));
-            Box::pin(async move {
-                let run = run_02(&pre, &mut store, request, given);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-        Pre::P3(pre) => {
-            let (left, mut store) = prepare(pre.engine());
-            let callee = match left {
-                Some(Left::Service(service)) => Callee::Used(service),
-                _ => Callee::Fresh(pre.clone()),
-            };
-            Box::pin(async move {
-                let run = run_03(callee, &mut store, request, given);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-    };
+    let future = call::prepare(&program.pre, prepare, request, given);
     Running {
         future,
         answer,
@@ -195,115 +151,6 @@ impl Future for GiveUpTurn {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// What is called, of a flat component.
-enum Flat {
-    Fresh(Arc<FlatPre>),
-    Restored(FlatInstance),
-}
-
-async fn run_flat<B>(
-    callee: Flat,
-    store: &mut Store<Host>,
-    request: Request<RequestBody<B>>,
-    answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Left>>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
-{
-    let (request, out) = exchange_02(store, request, answer)?;
-    let instance = match callee {
-        Flat::Restored(instance) => instance,
-        Flat::Fresh(pre) => {
-            let began = store.data().meter().step_begins();
-            let instance = pre.instantiate(store).await;
-            store.data().meter().step_ended(Step::Instantiate, began);
-            instance?
-        }
-    };
-    instance.handle(store, request, out).await?;
-    Ok(Some(Left::Flat(instance)))
-}
-
-/// The request and the place for its answer, as a guest of WASI 0.2 gets them.
-fn exchange_02<B>(
-    store: &mut Store<Host>,
-    request: Request<RequestBody<B>>,
-    answer: Arc<Answer>,
-) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
-{
-    let scheme = if request.uri().scheme_str() == Some("https") { Scheme::Https } else { Scheme::Http };
-    let request = store.data_mut().http().new_incoming_request(scheme, request)?;
-    let out = store.data_mut().http().new_response_outparam_from_callback(move |head| {
-        answer.give(head.map_err(|code| format!("{code:?}")));
-    })?;
-    Ok((request, out))
-}
-
-async fn run_02<B>(
-    pre: &ProxyPre02<Host>,
-    store: &mut Store<Host>,
-    request: Request<RequestBody<B>>,
-    answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Left>>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
-{
-    let (request, out) = exchange_02(store, request, answer)?;
-    let began = store.data().meter().step_begins();
-    let proxy = pre.instantiate_async(&mut *store).await;
-    store.data().meter().step_ended(Step::Instantiate, began);
-    proxy?.wasi_http_incoming_handler().call_handle(store, request, out).await?;
-    Ok(None)
-}
-
-/// What is called, of WASI 0.3.
-enum Callee {
-    Fresh(ProxyPre03<Host>),
-    Used(Service),
-}
-
-async fn run_03<B>(
-    callee: Callee,
-    store: &mut Store<Host>,
-    request: Request<RequestBody<B>>,
-    answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Left>>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
-{
-    let service = match callee {
-        Callee::Used(service) => service,
-        Callee::Fresh(pre) => {
-            let began = store.data().meter().step_begins();
-            let service = pre.instantiate_async(&mut *store).await;
-            store.data().meter().step_ended(Step::Instantiate, began);
-            service?
-        }
-    };
-    let call = async move |accessor: &wasmtime::component::Accessor<Host>| {
-        let (request, sent) = accessor.with(|mut store| {
-            let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);
-            // Boxed, since the type of the future names the borrow of the store, which it does not keep.
-            (request, sent.boxed())
-        });
-        let head = match service.handle(accessor, request).await? {
-            Ok(response) => Ok(accessor.with(|mut store| response.into_http(&mut store, sent))?),
-            Err(code) => Err(format!("{code:?}")),
-        };
-        answer.give(head);
-        // The guest may still be writing the body, in tasks of its own.
-        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-        Ok(Some(Left::Service(service)))
-    };
-    store.run_concurrent(call).await?
 }
 
 /// An instance under way.

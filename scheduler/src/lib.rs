@@ -38,6 +38,7 @@ mod rate;
 mod recorder;
 mod response;
 mod scheduler;
+mod seats;
 mod spare;
 mod stdio;
 mod tape;
@@ -64,9 +65,8 @@ pub use outcome::{Blame, Failure, Outcome};
 pub use player::{PlayedBody, Player};
 pub use program::LoadSource;
 pub use recorder::Recorder;
-pub use scheduler::{
-    Answer, EngineUsage, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError,
-};
+pub use scheduler::{Answer, Invocation, PrepareError, Prepared, RETRY_AFTER, Scheduler, SchedulerConfig, StartError};
+pub use seats::EngineUsage;
 pub use stdio::{LogSink, OutputStream};
 pub use tape::Tape;
 pub use tenant::{Tenant, TenantLimits};

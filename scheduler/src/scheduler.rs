@@ -20,7 +20,8 @@ use crate::{
     program::{LoadError, LoadSource, Loader, Programs, Runtime},
     recorder::Recorder,
     response::{drained, streamed, without_body},
-    spare::{Again, Seat, Spares},
+    seats::{EngineUsage, Seats},
+    spare::Seat,
     stdio::LogSink,
     tape::Tape,
     trace::Trace,
@@ -34,10 +35,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::Poll,
     thread,
     time::Duration,
@@ -138,21 +136,6 @@ pub enum StartError {
     Tls(String),
 }
 
-/// What of an engine's pool is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EngineUsage {
-    /// Which engine.
-    pub world: World,
-    /// Instances that it can hold at once.
-    pub slots: u32,
-    /// Instances that it holds, without those that only wait for a request.
-    pub used: u32,
-    /// Instances that only wait for a request, and give way to any.
-    pub resting: u32,
-    /// Requests since the start, by the kind of sandbox that they got.
-    pub sandboxes: [(&'static str, u64); 2],
-}
-
 /// Runs functions.
 pub struct Scheduler {
     programs: Programs,
@@ -161,16 +144,10 @@ pub struct Scheduler {
     lane: Arc<Lane>,
     outbound: Arc<Outbound>,
     node: Arc<Places>,
-    slots: [Arc<Places>; 2],
-    fresh_instances: bool,
     /// Of both engines.
-    spares: [Arc<Spares>; 2],
-    /// Requests that got a fresh instance, and one that had served others, of both engines.
-    sandboxes: [[AtomicU64; 2]; 2],
+    seats: [Seats; 2],
+    fresh_instances: bool,
 }
-
-/// Of all slots, the part that instances may take which wait for another request.
-const SPARE_SHARE: u32 = 4;
 
 impl Scheduler {
     /// Sets up the engines and reserves their pools (address space, not memory).
@@ -195,10 +172,9 @@ impl Scheduler {
             ),
             outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
             node: Places::new(config.max_requests),
-            slots: [Places::new(config.max_instances), Places::new(config.max_instances)],
+            seats: [World::Http02, World::Http03]
+                .map(|world| Seats::new(world, config.max_instances, config.idle_memory)),
             fresh_instances: config.fresh_instances,
-            sandboxes: Default::default(),
-            spares: [(); 2].map(|()| Spares::new(config.max_instances / SPARE_SHARE, config.idle_memory)),
         })
     }
 
@@ -255,28 +231,13 @@ impl Scheduler {
 
     /// What is in use of both pools.
     pub fn usage(&self) -> [EngineUsage; 2] {
-        [World::Http02, World::Http03].map(|world| {
-            let slots = self.slots(world);
-            let resting = self.spares(world).resting();
-            let used = slots.taken().saturating_sub(resting);
-            let [fresh, again] =
-                self.sandboxes[usize::from(world == World::Http03)].each_ref().map(|count| count.load(Relaxed));
-            let kind = if world == World::Http02 { "restored" } else { "reused" };
-            EngineUsage { world, slots: slots.all(), used, resting, sandboxes: [("fresh", fresh), (kind, again)] }
-        })
+        self.seats.each_ref().map(Seats::usage)
     }
 
-    fn spares(&self, world: World) -> &Arc<Spares> {
+    fn seats(&self, world: World) -> &Seats {
         match world {
-            World::Http02 => &self.spares[0],
-            World::Http03 => &self.spares[1],
-        }
-    }
-
-    fn slots(&self, world: World) -> &Arc<Places> {
-        match world {
-            World::Http02 => &self.slots[0],
-            World::Http03 => &self.slots[1],
+            World::Http02 => &self.seats[0],
+            World::Http03 => &self.seats[1],
         }
     }
 
@@ -348,33 +309,16 @@ impl Scheduler {
         let own = function.places.take().ok_or(busy)?;
         let of_namespace = tenant.enter()?;
         let of_node = self.node.take().ok_or(Failure::NodeBusy)?;
-        let spares = self.spares(function.world);
         let is_alone = is_taped || self.fresh_instances && function.world == World::Http02;
         let reuse = function.reuse.as_ref().filter(|_| !is_alone);
-        let seat = match reuse.and_then(|reuse| spares.take(reuse)) {
-            Some(spare) => Seat::Spare(spare),
-            None => {
-                let slot = self.slot(function.world).ok_or(Failure::NodeBusy)?;
-                Seat::Fresh(slot, reuse.map(|reuse| Again::first(reuse, spares)))
-            }
-        };
-        match (tenant.count(meter.started()), seat) {
-            (Ok(()), seat) => {
-                let is_again = usize::from(matches!(seat, Seat::Spare(_)));
-                self.sandboxes[usize::from(function.world == World::Http03)][is_again].fetch_add(1, Relaxed);
-                Ok(([own, of_namespace, of_node], seat))
-            }
-            (Err(failure), seat) => {
+        let seat = self.seats(function.world).take(reuse).ok_or(Failure::NodeBusy)?;
+        match tenant.count(meter.started()) {
+            Ok(()) => Ok(([own, of_namespace, of_node], seat)),
+            Err(failure) => {
                 seat.give_back();
                 Err(failure)
             }
         }
-    }
-
-    /// A slot of the pool: if need be that of an instance which only waits for another request.
-    fn slot(&self, world: World) -> Option<Place> {
-        let slots = self.slots(world);
-        slots.take().or_else(|| if self.spares(world).evict() { slots.take() } else { None })
     }
 }
 

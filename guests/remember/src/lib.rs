@@ -3,6 +3,8 @@
 //!
 //! The path says what it does beside: `/grow` takes more memory, `/trap` and `/exit` end it, `/leak` keeps what it holds of
 //! the host, `/open` does not end its answer, `/much` writes to many pages.
+//!
+//! It reads memory that nothing has been written to, which is `unsafe`, and what it is for.
 
 use std::{
     cell::Cell,

@@ -31,9 +31,12 @@ pub(super) struct Function {
 
 /// What it does with the slots of a call, and what it returns, as unsigned bits.
 enum Run {
-    Now(Arc<dyn Fn(&mut Caller<'_, Host>, &Slots) -> Result<u64> + Send + Sync>),
-    Later(Arc<dyn for<'a> Fn(Caller<'a, Host>, Slots) -> BoxFuture<'a, Result<u64>> + Send + Sync>),
+    Now(Arc<Now>),
+    Later(Arc<Later>),
 }
+
+type Now = dyn Fn(&mut Caller<'_, Host>, &Slots) -> Result<u64> + Send + Sync;
+type Later = dyn for<'a> Fn(Caller<'a, Host>, Slots) -> BoxFuture<'a, Result<u64>> + Send + Sync;
 
 /// As a core function of the component, before its module was rewritten.
 pub(super) struct Signature {

@@ -11,8 +11,9 @@ use super::{Finding, names};
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Files that may hold `unsafe`, each of which says at its top why it must.
-const MAY_BE_UNSAFE: &[&str] = &["scheduler/src/code_cache.rs"];
+/// Files that may hold `unsafe`, each of which says at its top why it must: one of the platform, and a guest, whose unsafe code
+/// is the sandbox's to hold.
+const MAY_BE_UNSAFE: &[&str] = &["guests/remember/src/lib.rs", "scheduler/src/code_cache.rs"];
 
 /// Marks of unfinished work, in two halves so that this file does not hold them.
 const UNFINISHED: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
