@@ -106,7 +106,8 @@ fn compile(job: &Job, mut component: File, mut code: File) -> io::Result<Result<
         Err(refusal) => return Ok(Err(refusal)),
     };
     let engine = engine::compiling(summary.world, job.target_cpu).map_err(io::Error::other)?;
-    let native = match flat::flatten(&bytes).filter(|_| summary.world == World::Http02) {
+    let flat = if summary.world == World::Http02 { flat::flatten(&bytes) } else { None };
+    let native = match flat {
         Some(module) => engine.precompile_module(&module),
         None => engine.precompile_component(&bytes),
     };

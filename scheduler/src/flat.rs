@@ -69,15 +69,14 @@ impl FlatPre {
         let memory = instance.get_module_export(&mut *store, &self.memory).and_then(Extern::into_memory);
         let memory = memory.ok_or_else(|| format_err!("no memory `{MEMORY}`"))?;
         store.data_mut().calls().begin(memory);
-        let handle = instance.get_module_export(&mut *store, &self.handle).and_then(Extern::into_func);
-        let handle = handle.ok_or_else(|| format_err!("no function `{HANDLE}`"))?.typed(&store)?;
-        let initialize = match &self.initialize {
-            None => None,
-            Some(export) => match instance.get_module_export(&mut *store, export) {
-                Some(Extern::Func(initialize)) => Some(initialize.typed(&store)?),
-                _ => return Err(format_err!("no function `{INITIALIZE}`")),
-            },
+        let mut function = |export, name| {
+            let function = instance.get_module_export(&mut *store, export).and_then(Extern::into_func);
+            function.ok_or_else(|| format_err!("no function `{name}`"))
         };
+        let handle = function(&self.handle, HANDLE)?;
+        let initialize = self.initialize.as_ref().map(|export| function(export, INITIALIZE)).transpose()?;
+        let handle = handle.typed(&store)?;
+        let initialize = initialize.map(|initialize| initialize.typed(&store)).transpose()?;
         let restoring = self.restorable.as_ref().and_then(|how| how.look_at(store, instance, memory));
         Ok(FlatInstance { handle, initialize, restoring })
     }

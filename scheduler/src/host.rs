@@ -81,7 +81,7 @@ impl Host {
         Self { around, wasi: None, http, table: empty_table(), hooks, limiter, calls: Calls::default() }
     }
 
-    pub(crate) fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
         self.limiter.meter()
     }
 

@@ -59,7 +59,7 @@ impl MemoryLimiter {
         Self { limit, used: 0, meter }
     }
 
-    pub(crate) fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 

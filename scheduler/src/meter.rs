@@ -168,6 +168,14 @@ impl Meter {
         self.trace.as_ref().map(|_| Instant::now())
     }
 
+    /// Does a step of the request.
+    pub(crate) async fn timed<F: Future>(&self, step: Step, work: F) -> F::Output {
+        let began = self.step_begins();
+        let result = work.await;
+        self.step_ended(step, began);
+        result
+    }
+
     /// Says that a step is over.
     pub(crate) fn step_ended(&self, step: Step, began: Option<Instant>) {
         if let (Some(trace), Some(began)) = (&self.trace, began) {

@@ -47,6 +47,16 @@ pub(crate) enum Pre {
     P3(ServicePre<Host>),
 }
 
+impl Pre {
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::Flat(pre) => pre.engine(),
+            Self::P2(pre) => pre.engine(),
+            Self::P3(pre) => pre.engine(),
+        }
+    }
+}
+
 /// An engine with everything that is linked into its components.
 pub(crate) struct Runtime {
     pub(crate) engine: Engine,

@@ -172,8 +172,9 @@ impl Scheduler {
             ),
             outbound: Arc::new(Outbound::new(config.control).map_err(|error| StartError::Tls(error.to_string()))?),
             node: Places::new(config.max_requests),
+            // Half of the memory for each, as of the slots' own.
             seats: [World::Http02, World::Http03]
-                .map(|world| Seats::new(world, config.max_instances, config.idle_memory)),
+                .map(|world| Seats::new(world, config.max_instances, config.idle_memory / 2)),
             fresh_instances: config.fresh_instances,
         })
     }

@@ -223,6 +223,10 @@ impl Spares {
         None
     }
 
+    fn is_over(&self) -> bool {
+        self.count.load(SeqCst) > self.most || self.bytes.load(SeqCst) > self.most_bytes
+    }
+
     fn left(&self, spare: &Spare) {
         self.count.fetch_sub(1, SeqCst);
         self.bytes.fetch_sub(spare.bytes(), SeqCst);
@@ -231,8 +235,8 @@ impl Spares {
     fn rest(self: Arc<Self>, mut spare: Box<Spare>) {
         spare.since = Instant::now();
         let reuse = spare.again.reuse.clone();
-        let count = self.count.fetch_add(1, SeqCst) + 1;
-        let bytes = self.bytes.fetch_add(spare.bytes(), SeqCst) + spare.bytes();
+        self.count.fetch_add(1, SeqCst);
+        self.bytes.fetch_add(spare.bytes(), SeqCst);
         reuse.resting.put(spare);
         if !reuse.resting.is_listed.load(SeqCst) {
             let mut functions = lock(&self.functions);
@@ -240,10 +244,7 @@ impl Spares {
                 functions.push_back(Arc::downgrade(&reuse));
             }
         }
-        // One goes for one that comes.
-        if count > self.most || bytes > self.most_bytes {
-            drop(self.oldest());
-        }
+        while self.is_over() && self.evict() {}
         if !self.is_watched.load(SeqCst) && !self.is_watched.swap(true, SeqCst) {
             tokio::spawn(Self::watch(Arc::downgrade(&self)));
         }
@@ -282,7 +283,7 @@ impl Spares {
 impl Drop for Spares {
     fn drop(&mut self) {
         // An instance that waits holds its function, and its function holds it.
-        while self.oldest().is_some() {}
+        while self.evict() {}
     }
 }
 

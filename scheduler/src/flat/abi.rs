@@ -94,11 +94,11 @@ impl<'a> Source<'a> {
         Ok(self.bytes(at, N)?.try_into()?)
     }
 
-    /// The bytes of `len` elements at `at`.
-    fn list(&self, at: usize, len: usize, size: usize, align: usize) -> Result<&'a [u8]> {
+    /// That there may be `len` elements at `at`.
+    fn check_list(&self, at: usize, len: usize, size: usize, align: usize) -> Result<()> {
         ensure!(at.is_multiple_of(align), "a list at an address that is not a multiple of {align}");
         let bytes = len.checked_mul(size).ok_or_else(|| wasmtime::format_err!("a list of too many elements"))?;
-        self.bytes(at, bytes)
+        self.bytes(at, bytes).map(drop)
     }
 }
 

@@ -20,11 +20,11 @@ use wasmtime_environ::{
 };
 
 /// A flat component.
-pub(super) struct Outline<'a> {
+pub(super) struct Outline {
     /// Its module.
     pub(super) module: Vec<u8>,
     /// What the module imports, in its order. All are functions.
-    pub(super) imports: Vec<&'a Function>,
+    pub(super) imports: Vec<&'static Function>,
     /// Indices of the module's functions.
     pub(super) handle: u32,
     pub(super) realloc: Option<u32>,
@@ -32,7 +32,7 @@ pub(super) struct Outline<'a> {
 }
 
 /// The outline of `component`, or none where it is not flat; whether it is a component at all is for others to say.
-pub(super) fn outline(component: &[u8]) -> Option<Outline<'static>> {
+pub(super) fn outline(component: &[u8]) -> Option<Outline> {
     let tunables = Tunables::default_host();
     let mut validator = Validator::new_with_features(WasmFeatures::default());
     let mut types = ComponentTypesBuilder::new(&validator);
@@ -96,7 +96,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn outline(&self) -> Option<Outline<'static>> {
+    fn outline(&self) -> Option<Outline> {
         let (main, handle) = self.handler()?;
         let module = self.parts.instances.get(main)?.module;
         let memory = &module.module.memories;

@@ -113,10 +113,7 @@ impl Restoring {
             return false;
         }
         let Some(map) = &*PAGE_MAP else { return false };
-        let mut written = Vec::with_capacity(WRITTEN_PAGES);
-        if !map.written(memory, &mut written) {
-            return false;
-        }
+        let Some(written) = map.written(memory) else { return false };
         for number in written {
             let page = &mut memory[number * map.page..][..map.page];
             match beginning.pages.binary_search_by_key(&number, |(number, _)| *number) {
@@ -162,17 +159,15 @@ const SWAPPED: u64 = 1 << 62;
 const PRESENT: u64 = 1 << 63;
 
 impl PageMap {
-    /// Adds the numbers of the pages that the process has for itself. False when there are too many, or the kernel does
-    /// not say.
-    fn written(&self, memory: &[u8], written: &mut Vec<usize>) -> bool {
+    /// The numbers of the pages that the process has for itself. None when there are too many, or the kernel does not say.
+    fn written(&self, memory: &[u8]) -> Option<Vec<usize>> {
+        let mut written = Vec::with_capacity(WRITTEN_PAGES);
         let first = memory.as_ptr() as usize / self.page;
         let pages = memory.len() / self.page;
         let mut entries = [0; 512 * ENTRY];
         for from in (0..pages).step_by(512) {
             let entries = &mut entries[..(pages - from).min(512) * ENTRY];
-            if self.file.read_exact_at(entries, ((first + from) * ENTRY) as u64).is_err() {
-                return false;
-            }
+            self.file.read_exact_at(entries, ((first + from) * ENTRY) as u64).ok()?;
             let (entries, _) = entries.as_chunks::<ENTRY>();
             for (index, entry) in entries.iter().enumerate() {
                 let entry = u64::from_ne_bytes(*entry);
@@ -181,9 +176,9 @@ impl PageMap {
                 }
             }
             if written.len() > WRITTEN_PAGES {
-                return false;
+                return None;
             }
         }
-        true
+        Some(written)
     }
 }

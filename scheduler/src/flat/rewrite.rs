@@ -25,7 +25,7 @@ use wasmparser::{
 type Result<T> = std::result::Result<T, Error<Infallible>>;
 
 /// The module of `outline`, rewritten.
-pub(super) fn rewrite(outline: &Outline<'_>) -> Result<Vec<u8>> {
+pub(super) fn rewrite(outline: &Outline) -> Result<Vec<u8>> {
     let mut rewriting = Rewriting { outline, types: 0, import_types: Vec::new(), defined: 0 };
     let mut module = Module::new();
     rewriting.parse_core_module(&mut module, Parser::new(0), &outline.module)?;
@@ -33,7 +33,7 @@ pub(super) fn rewrite(outline: &Outline<'_>) -> Result<Vec<u8>> {
 }
 
 struct Rewriting<'a> {
-    outline: &'a Outline<'a>,
+    outline: &'a Outline,
     /// Types that the module had; ours come after them.
     types: u32,
     /// Of its imports.

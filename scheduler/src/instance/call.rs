@@ -19,14 +19,23 @@ use wasmtime::{Engine, Store, component::Resource};
 use wasmtime_wasi_http::{
     WasiHttpView,
     p2::bindings::{
-        ProxyPre as ProxyPre02,
+        ProxyPre,
         http::types::{IncomingRequest, ResponseOutparam, Scheme},
     },
     p3::{
         self,
-        bindings::{Service, ServicePre as ProxyPre03},
+        bindings::{Service, ServicePre},
     },
 };
+
+/// What is called.
+enum Callee {
+    Flat(Arc<FlatPre>),
+    Restored(FlatInstance),
+    P2(ProxyPre<Host>),
+    P3(ServicePre<Host>),
+    Used(Service),
+}
 
 /// Prepares a call, in a store that `store` makes, or that it has with what is left of an instance. Nothing runs before
 /// it is polled.
@@ -40,47 +49,23 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    match pre {
-        Pre::Flat(pre) => {
-            let (left, mut store) = store(pre.engine());
-            let callee = match left {
-                Some(Left::Flat(instance)) => Flat::Restored(instance),
-                _ => Flat::Fresh(pre.clone()),
-            };
-            Box::pin(async move {
-                let run = run_flat(callee, &mut store, request, answer);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-        Pre::P2(pre) => {
-            let (pre, (_, mut store)) = (pre.clone(), store(pre.engine()));
-            Box::pin(async move {
-                let run = run_02(&pre, &mut store, request, answer);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-        Pre::P3(pre) => {
-            let (left, mut store) = store(pre.engine());
-            let callee = match left {
-                Some(Left::Service(service)) => Callee::Used(service),
-                _ => Callee::Fresh(pre.clone()),
-            };
-            Box::pin(async move {
-                let run = run_03(callee, &mut store, request, answer);
-                Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
-            })
-        }
-    }
+    let (left, mut store) = store(pre.engine());
+    let callee = match (left, pre) {
+        (Some(Left::Flat(instance)), _) => Callee::Restored(instance),
+        (Some(Left::Service(service)), _) => Callee::Used(service),
+        (None, Pre::Flat(pre)) => Callee::Flat(pre.clone()),
+        (None, Pre::P2(pre)) => Callee::P2(pre.clone()),
+        (None, Pre::P3(pre)) => Callee::P3(pre.clone()),
+    };
+    Box::pin(async move {
+        let run = run(callee, &mut store, request, answer);
+        Ended { result: AssertUnwindSafe(run).catch_unwind().await, store }
+    })
 }
 
-/// What is called, of a flat component.
-enum Flat {
-    Fresh(Arc<FlatPre>),
-    Restored(FlatInstance),
-}
-
-async fn run_flat<B>(
-    callee: Flat,
+/// Runs it to its end. There may be what would serve another request.
+async fn run<B>(
+    callee: Callee,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
@@ -89,26 +74,40 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let (request, out) = exchange_02(store, request, answer)?;
-    let instance = match callee {
-        Flat::Restored(instance) => instance,
-        Flat::Fresh(pre) => {
-            let began = store.data().meter().step_begins();
-            let instance = pre.instantiate(store).await;
-            store.data().meter().step_ended(Step::Instantiate, began);
-            instance?
+    let meter = store.data().meter().clone();
+    match callee {
+        Callee::Flat(pre) => {
+            let exchange = exchange_02(store, request, answer)?;
+            let instance = meter.timed(Step::Instantiate, pre.instantiate(store)).await?;
+            run_flat(instance, store, exchange).await
         }
-    };
-    instance.handle(store, request, out).await?;
-    Ok(Some(Left::Flat(instance)))
+        Callee::Restored(instance) => {
+            let exchange = exchange_02(store, request, answer)?;
+            run_flat(instance, store, exchange).await
+        }
+        Callee::P2(pre) => {
+            let (request, out) = exchange_02(store, request, answer)?;
+            let proxy = meter.timed(Step::Instantiate, pre.instantiate_async(&mut *store)).await?;
+            proxy.wasi_http_incoming_handler().call_handle(store, request, out).await?;
+            Ok(None)
+        }
+        // Boxed: the others need not carry the place for this.
+        Callee::P3(pre) => {
+            let service = meter.timed(Step::Instantiate, pre.instantiate_async(&mut *store)).await?;
+            Box::pin(run_03(service, store, request, answer)).await
+        }
+        Callee::Used(service) => Box::pin(run_03(service, store, request, answer)).await,
+    }
 }
 
-/// The request and the place for its answer, as a guest of WASI 0.2 gets them.
+/// A request and the place for its answer, as a guest of WASI 0.2 gets them.
+type Exchange02 = (Resource<IncomingRequest>, Resource<ResponseOutparam>);
+
 fn exchange_02<B>(
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
-) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)>
+) -> wasmtime::Result<Exchange02>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
@@ -121,32 +120,17 @@ where
     Ok((request, out))
 }
 
-async fn run_02<B>(
-    pre: &ProxyPre02<Host>,
+async fn run_flat(
+    instance: FlatInstance,
     store: &mut Store<Host>,
-    request: Request<RequestBody<B>>,
-    answer: Arc<Answer>,
-) -> wasmtime::Result<Option<Left>>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: std::fmt::Display,
-{
-    let (request, out) = exchange_02(store, request, answer)?;
-    let began = store.data().meter().step_begins();
-    let proxy = pre.instantiate_async(&mut *store).await;
-    store.data().meter().step_ended(Step::Instantiate, began);
-    proxy?.wasi_http_incoming_handler().call_handle(store, request, out).await?;
-    Ok(None)
-}
-
-/// What is called, of WASI 0.3.
-enum Callee {
-    Fresh(ProxyPre03<Host>),
-    Used(Service),
+    (request, out): Exchange02,
+) -> wasmtime::Result<Option<Left>> {
+    instance.handle(store, request, out).await?;
+    Ok(Some(Left::Flat(instance)))
 }
 
 async fn run_03<B>(
-    callee: Callee,
+    service: Service,
     store: &mut Store<Host>,
     request: Request<RequestBody<B>>,
     answer: Arc<Answer>,
@@ -155,15 +139,6 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::fmt::Display,
 {
-    let service = match callee {
-        Callee::Used(service) => service,
-        Callee::Fresh(pre) => {
-            let began = store.data().meter().step_begins();
-            let service = pre.instantiate_async(&mut *store).await;
-            store.data().meter().step_ended(Step::Instantiate, began);
-            service?
-        }
-    };
     let call = async move |accessor: &wasmtime::component::Accessor<Host>| {
         let (request, sent) = accessor.with(|mut store| {
             let (request, sent) = p3::Request::from_http(store.get().http().hooks, request);

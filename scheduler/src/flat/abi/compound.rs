@@ -9,14 +9,15 @@ const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
+/// Bytes that are UTF-8.
 impl Value for String {
-    const SIZE: usize = 8;
-    const ALIGN: usize = 4;
-    const FLATS: usize = 2;
-    const POINTS: bool = true;
+    const SIZE: usize = Vec::<u8>::SIZE;
+    const ALIGN: usize = Vec::<u8>::ALIGN;
+    const FLATS: usize = Vec::<u8>::FLATS;
+    const POINTS: bool = Vec::<u8>::POINTS;
 
     fn flatten(into: &mut Vec<Flat>) {
-        into.extend([Flat::I32; 2]);
+        Vec::<u8>::flatten(into);
     }
 
     fn is(ty: Option<&InterfaceType>, _: &ComponentTypes) -> bool {
@@ -24,33 +25,20 @@ impl Value for String {
     }
 }
 
-fn text(from: &mut Source<'_>, at: usize, len: usize) -> Result<String> {
-    let bytes = from.bytes(at, len)?;
-    from.charge(len)?;
-    Ok(str::from_utf8(bytes)?.to_owned())
-}
-
 impl Lift for String {
     fn lift(from: &mut Params<'_>) -> Result<Self> {
-        let (at, len) = (from.next_usize()?, from.next_usize()?);
-        text(&mut from.source, at, len)
+        Ok(String::from_utf8(Vec::lift(from)?)?)
     }
 
     fn load(from: &mut Source<'_>, at: usize) -> Result<Self> {
-        let (pointer, len) = pointed(from, at)?;
-        text(from, pointer, len)
+        Ok(String::from_utf8(Vec::load(from, at)?)?)
     }
 }
 
 impl Lower for String {
     fn store(self, into: &mut Image, node: usize, at: usize) {
-        let len = self.len();
-        into.point(node, at, self.into_bytes(), 1, len);
+        self.into_bytes().store(into, node, at);
     }
-}
-
-fn pointed(from: &mut Source<'_>, at: usize) -> Result<(usize, usize)> {
-    Ok((u32::load(from, at)? as usize, u32::load(from, at + 4)? as usize))
 }
 
 impl<T: Value> Value for Vec<T> {
@@ -97,7 +85,7 @@ macro_rules! lift_elements {
     ($($of:ty;)*) => {$(
         impl LiftElement for $of {
             fn elements(from: &mut Source<'_>, at: usize, len: usize) -> Result<Vec<Self>> {
-                from.list(at, len, Self::SIZE, Self::ALIGN)?;
+                from.check_list(at, len, Self::SIZE, Self::ALIGN)?;
                 from.charge(len.saturating_mul(size_of::<Self>()))?;
                 (0..len).map(|index| Self::load(from, at + index * Self::SIZE)).collect()
             }
@@ -140,8 +128,8 @@ impl<T: LiftElement> Lift for Vec<T> {
     }
 
     fn load(from: &mut Source<'_>, at: usize) -> Result<Self> {
-        let (pointer, len) = pointed(from, at)?;
-        T::elements(from, pointer, len)
+        let (pointer, len) = (u32::load(from, at)?, u32::load(from, at + 4)?);
+        T::elements(from, pointer as usize, len as usize)
     }
 }
 
@@ -203,8 +191,8 @@ impl<T: Value, E: Value> Value for Result<T, E> {
     fn flatten(into: &mut Vec<Flat>) {
         into.push(Flat::I32);
         let payload = into.len();
-        super::compound::overlay::<T>(into, payload);
-        super::compound::overlay::<E>(into, payload);
+        overlay::<T>(into, payload);
+        overlay::<E>(into, payload);
     }
 
     fn is(ty: Option<&InterfaceType>, types: &ComponentTypes) -> bool {

@@ -93,69 +93,52 @@ impl Lower for () {
 
 /// The handle by which a guest knows a resource is one more than its place in the host's table: none is zero, as guests
 /// expect. The table knows what is there, of which type, and what was lent to what; it is the request's own.
-impl<T: 'static> Value for Resource<T> {
-    const SIZE: usize = 4;
-    const ALIGN: usize = 4;
-    const FLATS: usize = 1;
-
-    fn flatten(into: &mut Vec<Flat>) {
-        into.push(Flat::I32);
-    }
-
-    fn is(ty: Option<&InterfaceType>, _: &ComponentTypes) -> bool {
-        matches!(ty, Some(InterfaceType::Own(_)))
-    }
-}
-
 fn place(handle: u32) -> Result<u32> {
     handle.checked_sub(1).ok_or_else(|| wasmtime::format_err!("unknown handle index 0"))
 }
 
-impl<T: 'static> Lift for Resource<T> {
-    fn lift(from: &mut Params<'_>) -> Result<Self> {
-        Ok(Resource::new_own(place(from.next_u32()?)?))
-    }
-
-    fn load(from: &mut Source<'_>, at: usize) -> Result<Self> {
-        Ok(Resource::new_own(place(u32::load(from, at)?)?))
-    }
-}
-
-impl<T: 'static> Lower for Resource<T> {
-    fn store(self, into: &mut Image, node: usize, at: usize) {
-        handle(&self).store(into, node, at);
-    }
+/// The handle of a resource that a guest is given.
+pub(in super::super) fn handle<T: 'static>(resource: &Resource<T>) -> u32 {
+    // A table has a thousand places at the most.
+    resource.rep() + 1
 }
 
 /// A resource that is lent for a call (`borrow`), and stays the guest's.
 pub(in super::super) struct Lent<R>(pub(in super::super) R);
 
-impl<T: 'static> Value for Lent<Resource<T>> {
-    const SIZE: usize = 4;
-    const ALIGN: usize = 4;
-    const FLATS: usize = 1;
+macro_rules! handle {
+    ($of:ty: $wit:ident, $of_place:expr) => {
+        impl<T: 'static> Value for $of {
+            const SIZE: usize = u32::SIZE;
+            const ALIGN: usize = u32::ALIGN;
+            const FLATS: usize = u32::FLATS;
 
-    fn flatten(into: &mut Vec<Flat>) {
-        into.push(Flat::I32);
-    }
+            fn flatten(into: &mut Vec<Flat>) {
+                u32::flatten(into);
+            }
 
-    fn is(ty: Option<&InterfaceType>, _: &ComponentTypes) -> bool {
-        matches!(ty, Some(InterfaceType::Borrow(_)))
-    }
+            fn is(ty: Option<&InterfaceType>, _: &ComponentTypes) -> bool {
+                matches!(ty, Some(InterfaceType::$wit(_)))
+            }
+        }
+
+        impl<T: 'static> Lift for $of {
+            fn lift(from: &mut Params<'_>) -> Result<Self> {
+                u32::lift(from).and_then(place).map($of_place)
+            }
+
+            fn load(from: &mut Source<'_>, at: usize) -> Result<Self> {
+                u32::load(from, at).and_then(place).map($of_place)
+            }
+        }
+    };
 }
 
-impl<T: 'static> Lift for Lent<Resource<T>> {
-    fn lift(from: &mut Params<'_>) -> Result<Self> {
-        Ok(Self(Resource::new_borrow(place(from.next_u32()?)?)))
-    }
+handle!(Resource<T>: Own, Resource::new_own);
+handle!(Lent<Resource<T>>: Borrow, |place| Lent(Resource::new_borrow(place)));
 
-    fn load(from: &mut Source<'_>, at: usize) -> Result<Self> {
-        Ok(Self(Resource::new_borrow(place(u32::load(from, at)?)?)))
+impl<T: 'static> Lower for Resource<T> {
+    fn store(self, into: &mut Image, node: usize, at: usize) {
+        handle(&self).store(into, node, at);
     }
-}
-
-/// The handle of a resource that a guest is given as a parameter.
-pub(in super::super) fn handle<T: 'static>(resource: &Resource<T>) -> u32 {
-    // A table has a thousand places at the most.
-    resource.rep() + 1
 }
