@@ -124,6 +124,7 @@ impl Future for Guest {
         let this = &mut *self;
         if let Poll::Ready(end) = this.advance(cx) {
             this.stage = Stage::Over;
+            this.answer.fall_due();
             return Poll::Ready(end.map(|spare| this.spare = spare));
         }
         if matches!(this.stage, Stage::Over) {

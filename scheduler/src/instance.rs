@@ -195,10 +195,8 @@ impl Running {
         let Self { future, meter, .. } = self;
         let polled = meter.turn(slice, || future.as_mut().poll(cx));
         match polled {
-            Poll::Ready(ended) => {
-                self.answer.fall_due();
-                Turn::Ended(self.end(ended))
-            }
+            // Its answer falls due when the end is known to who waits for it: not before, or it would be sent without.
+            Poll::Ready(ended) => Turn::Ended(self.end(ended)),
             Poll::Pending if self.meter.was_preempted() => {
                 if !std::mem::replace(&mut self.is_long, true) {
                     self.pace.long();

@@ -91,3 +91,22 @@ async fn a_failure_is_found_after_a_flood_of_good_calls() {
         answer.expect_problem(404, code, "platform");
     }
 }
+
+/// A guest that is over when it is known to have answered is answered for as a whole, wherever it ran: also one that is thought
+/// to take long, and ends on another thread while that of its connection has hardly turned away.
+#[tokio::test]
+async fn an_answer_over_the_limit_is_refused_whole_wherever_the_guest_ran() {
+    let platform = &Platform::start().await;
+    platform.deploy_with("count-body", "[limits]\nresponse_body = \"1B\"\n").await;
+    for _ in 0..20 {
+        for _ in 0..3 {
+            let long = platform.post("/count-body/", vec![0; 8 << 20]).await;
+            long.expect_problem(502, "response-too-large", "function");
+        }
+        for _ in 0..25 {
+            let answer = platform.get("/count-body/").attempt().await;
+            let answer = answer.expect("a function that has ended is no reason to break off");
+            answer.expect_problem(502, "response-too-large", "function");
+        }
+    }
+}
